@@ -1,0 +1,99 @@
+# `make` or `make help` lists the targets. PYTHON chooses the interpreter that the virtual environment is made with.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$name"; break; }; done)
+PY := .venv/bin/python
+PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
+# Between 2 and 4 test processes; each has servers of its own.
+JOBS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); \
+	[ "$$cores" -gt 4 ] && echo 4 || { [ "$$cores" -lt 2 ] && echo 2 || echo "$$cores"; })
+PYTEST := $(PY) -m pytest
+COMPILE := $(PY) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: .venv/.dev ## Make the virtual environment with everything for development
+
+.PHONY: up
+up: .venv/.runtime ## Run everything on this machine; Ctrl-C stops it
+	@$(PY) -m cli up
+
+.PHONY: test
+test: lint types ## Check style, types and imports, and run the whole test suite
+	$(PYTEST) -n $(JOBS) --dist loadgroup
+
+.PHONY: test-fast
+test-fast: .venv/.dev ## Run the tests that need no servers
+	$(PYTEST) -n $(JOBS) -m "not slow" tests/domain
+
+.PHONY: lint
+lint: .venv/.dev ## Check style, format and import contracts
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	.venv/bin/lint-imports
+
+.PHONY: types
+types: .venv/.dev ## Check types
+	$(PY) -m mypy .
+
+.PHONY: format
+format: .venv/.dev ## Format the code
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+.PHONY: examples
+examples: .venv/.dev ## Run the acceptance examples of the specification
+	$(PYTEST) -m example
+
+.PHONY: replay
+replay: .venv/.dev ## Replay recorded workflow histories
+	$(PYTEST) -m replay
+
+.PHONY: bench
+bench: .venv/.runtime ## Measure throughput and latency against pgbench on this machine
+	$(PY) -m cli bench
+
+.PHONY: load
+load: .venv/.runtime ## Send load to a running stack
+	$(PY) -m cli load
+
+.PHONY: lock
+lock: .venv/.dev ## Pin the dependencies again
+	$(COMPILE) -o requirements.lock
+	$(COMPILE) --group dev -o requirements-dev.lock
+
+.PHONY: clean
+clean: ## Remove the virtual environment and caches; data stays
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+# The stamps are newer than the lock files they were made from.
+.venv/.made:
+	@if [ -z "$(PYTHON)" ]; then echo "OpenScrip needs Python 3.11 or newer: install it, or name it with make PYTHON=..." >&2; exit 1; fi
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+		echo "$(PYTHON) can't make virtual environments: install python$$version-venv (Debian, Ubuntu: apt install python$$version-venv)" >&2; exit 1; }
+	@echo "making the virtual environment in .venv"
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.runtime: requirements.lock | .venv/.made
+	@echo "installing what requirements.lock names"
+	@$(PIP_INSTALL) requirements.lock
+	@$(MAKE) --no-print-directory .venv/bin/openscrip
+	@touch $@
+
+.venv/.dev: requirements-dev.lock | .venv/.made
+	@echo "installing what requirements-dev.lock names"
+	@$(PIP_INSTALL) requirements-dev.lock
+	@$(MAKE) --no-print-directory .venv/bin/openscrip
+	@touch .venv/.runtime $@
+
+.venv/bin/openscrip:
+	@printf '#!/bin/sh\ncd "$$(dirname "$$0")/../.." && exec .venv/bin/python -m cli "$$@"\n' > $@
+	@chmod +x $@
