@@ -1,0 +1,64 @@
+"""Logs: one format for all sources, no credentials in it."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from runtime.log import configure_logging
+from runtime.settings import Settings
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    output = io.StringIO()
+    configure_logging(Settings(log_format="json"), output)
+    yield output
+    root.handlers, root.level = handlers, level
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_our_lines_are_json_with_level_logger_and_time(stream: io.StringIO) -> None:
+    structlog.get_logger("openscrip.test").info("posted", entries=3)
+    [line] = lines(stream)
+    assert (line["event"], line["level"], line["logger"], line["entries"]) == ("posted", "info", "openscrip.test", 3)
+    assert line["timestamp"].endswith("Z")
+
+
+@pytest.mark.parametrize("name", ["uvicorn.error", "temporalio.worker", "anything"])
+def test_libraries_write_the_same_format(stream: io.StringIO, name: str) -> None:
+    logging.getLogger(name).warning("seen %d times", 2)
+    [line] = lines(stream)
+    assert (line["event"], line["logger"]) == ("seen 2 times", name)
+
+
+def test_credentials_are_hidden_at_any_depth(stream: io.StringIO) -> None:
+    structlog.get_logger().error(
+        "refused sk_one",
+        authorization="Bearer sk_two",
+        request={"headers": {"X-API-Key": "sk_three"}, "texts": ["Bearer sk_four", "whsec_five="]},
+        url="postgresql://owner:six@db/openscrip",
+    )
+    text = stream.getvalue()
+    assert not any(secret in text for secret in ("one", "two", "three", "four", "five", "six"))
+    assert "postgresql://owner:" in text
+
+
+def test_tracebacks_are_kept_without_their_credentials(stream: io.StringIO) -> None:
+    try:
+        raise ValueError("key sk_secret")
+    except ValueError:
+        logging.getLogger("x").exception("failed")
+    [line] = lines(stream)
+    assert "ValueError: key sk_[hidden]" in line["exception"]
