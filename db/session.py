@@ -1,0 +1,93 @@
+"""Connections and transactions: one pool per process, one commit per use case, at the edge (ADR 2)."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any, cast
+
+import psycopg
+from psycopg.types.json import set_json_dumps, set_json_loads
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlmodel import Session
+
+APPLICATION_ROLE = "openscrip_app"
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+_decoder = json.JSONDecoder(parse_float=Decimal, parse_int=Decimal)
+
+
+def loads(text: str | bytes) -> Any:
+    """Read JSON with every digit kept: all numbers become Decimal."""
+    return _decoder.decode(text if isinstance(text, str) else text.decode())
+
+
+def dumps(value: object) -> str:
+    """Write compact JSON; a Decimal is written as the number it is, a UUID or date as text is the caller's work."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def sqlalchemy_url(database_url: str) -> str:
+    """The same URL with the psycopg 3 driver named, as SQLAlchemy wants it."""
+    return make_url(database_url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+
+
+def assume_application_role(connection: Any) -> None:
+    """Drop to the role that may only append to the ledger, where this login may (owner logins may; others stay as they are)."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT 1 FROM pg_roles WHERE rolname = %s AND pg_has_role(current_user, oid, 'SET')", (APPLICATION_ROLE,)
+        )
+        if cursor.fetchone():
+            cursor.execute(f"SET ROLE {APPLICATION_ROLE}")
+    connection.commit()
+
+
+class Database:
+    """One process's access to Postgres: a pool of `pool_size` connections shared by records (Session) and hot paths (psycopg)."""
+
+    def __init__(self, database_url: str, *, pool_size: int = 16, statement_timeout_seconds: int = 30) -> None:
+        self.url = database_url
+        self.engine: Engine = create_engine(
+            sqlalchemy_url(database_url),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=10,
+            pool_pre_ping=False,
+            pool_use_lifo=True,
+            json_serializer=dumps,
+            json_deserializer=loads,
+            connect_args={"options": f"-c statement_timeout={statement_timeout_seconds}s -c timezone=UTC", "connect_timeout": 5},
+        )
+        event.listen(self.engine, "connect", _prepare)
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A SQLModel session in one transaction: commits when the block ends, rolls back when it raises."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """A bare psycopg connection in one transaction, for set-based hot paths; same pool, same commit rule."""
+        with self.engine.begin() as connection:
+            yield cast("Connection", connection.connection.driver_connection)
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+def _prepare(dbapi_connection: Any, _record: object) -> None:
+    driver = dbapi_connection.driver_connection if hasattr(dbapi_connection, "driver_connection") else dbapi_connection
+    set_json_loads(loads, driver)
+    set_json_dumps(dumps, driver)
+    assume_application_role(driver)
+
+
+def psycopg_of(session: Session) -> Connection:
+    """The psycopg connection under a session's transaction, to run set-based statements inside it."""
+    return cast("Connection", session.connection().connection.driver_connection)
