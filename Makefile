@@ -53,7 +53,7 @@ examples: .venv/.dev ## Run the acceptance examples of the specification
 
 .PHONY: replay
 replay: .venv/.dev ## Replay recorded workflow histories
-	$(PYTEST) -m replay
+	$(PYTEST) -k replay tests/workflows
 
 .PHONY: bench
 bench: .venv/.runtime ## Measure throughput and latency against pgbench on this machine

@@ -82,11 +82,10 @@ def init_cluster(binaries: Path, cluster: Path, password: str, identity: Identit
 def check_version(binaries: Path, cluster: Path) -> None:
     """Refuse a data directory that another major version of Postgres made."""
     made_by = (cluster / "PG_VERSION").read_text().strip()
-    ours = subprocess.run([str(binaries / "postgres"), "--version"], check=True, capture_output=True, text=True).stdout
+    command = [str(binaries / "postgres"), "--version"]
+    ours = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - a program of the package
     if ours.split()[-1].split(".")[0] != made_by:
-        raise ServiceError(
-            f"postgres: {cluster} was made by version {made_by}, this is {ours.split()[-1]}: dump and restore it"
-        )
+        raise ServiceError(f"postgres: {cluster} was made by version {made_by}, this is {ours.split()[-1]}: dump and restore it")
 
 
 def owner_of(cluster: Path, identity: Identity | None) -> Identity | None:
@@ -105,7 +104,7 @@ def _give(file: Path, identity: Identity | None) -> None:
 
 
 def _run(argv: list[str], identity: Identity | None) -> None:
-    result = subprocess.run(
+    result = subprocess.run(  # noqa: S603 - a program of the package
         argv,
         check=False,
         cwd="/",

@@ -26,7 +26,7 @@ from runtime.cluster import (
     prepare_data_dir,
 )
 from runtime.processes import Child, Identity, ServiceError, free_port, port_is_free, spawn
-from runtime.unprivileged import can_enter, server_identity, state_folder_for
+from runtime.unprivileged import can_enter, new_state_folder, server_identity
 
 HOST = "127.0.0.1"
 DATABASE = "openscrip"
@@ -115,9 +115,7 @@ class EmbeddedServer:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
 
     def _choose_ports(self) -> list[int]:
@@ -206,7 +204,7 @@ class EmbeddedPostgres(EmbeddedServer):
             self._scratch = self._scratch or Path(tempfile.mkdtemp(prefix="openscrip-"))
             self._scratch.chmod(0o711)
             return self._scratch / "postgres"
-        place.symlink_to(state_folder_for(self.data_dir) / "postgres")
+        place.symlink_to(new_state_folder() / "postgres")
         return place.readlink()
 
     def _launch(self, binaries: Path, identity: Identity | None) -> None:

@@ -41,9 +41,7 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
     )
     output = stream or sys.stderr
     handler = logging.StreamHandler(output)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(settings, output))
-    )
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(settings, output)))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level)
@@ -81,9 +79,7 @@ def _redacted(value: object) -> object:
     if isinstance(value, str):
         return SECRET_TEXT.sub(_mask, value)
     if isinstance(value, Mapping):
-        return {
-            name: HIDDEN if str(name).lower() in SECRET_NAMES else _redacted(inner) for name, inner in value.items()
-        }
+        return {name: HIDDEN if str(name).lower() in SECRET_NAMES else _redacted(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_redacted(inner) for inner in value]
     return value

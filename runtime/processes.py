@@ -1,4 +1,4 @@
-"""Child processes and ports: each child leads a session of its own, so that a Ctrl-C reaches only the one who stops them in order."""
+"""Child processes and ports. Each child leads a session of its own: a Ctrl-C reaches only the one who stops them in order."""
 
 import fcntl
 import os
@@ -132,7 +132,7 @@ def spawn(
         except OSError:
             raise ServiceError(f"{service}: is already running, it holds {log_file}") from None
         try:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: S603 - commands of ours
                 list(argv),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -47,9 +47,7 @@ class Settings(BaseSettings):
     api_port: int = Field(default=8000, description="Port of the API", ge=1, le=65535)
     data_dir: Path = Field(default=Path(".data"), description="Data, logs and secrets of `openscrip up`")
 
-    database_url: SecretStr | None = Field(
-        default=None, description="Postgres of the application; `up` runs its own when unset"
-    )
+    database_url: SecretStr | None = Field(default=None, description="Postgres of the application; `up` runs its own when unset")
     migration_database_url: SecretStr | None = Field(
         default=None, description="Postgres as the schema's owner, for migrations; default: DATABASE_URL"
     )
@@ -82,12 +80,8 @@ class Settings(BaseSettings):
     worker_metrics_port: int = Field(
         default=0, description="Port of a worker's Prometheus metrics; 0 serves none", ge=0, le=65535
     )
-    sweep_seconds: float = Field(
-        default=5.0, description="Age in seconds at which waiting events wake their lane again", gt=0
-    )
-    redemption_timeout: float = Field(
-        default=5.0, description="Seconds a redemption may take before the answer is 503", gt=0
-    )
+    sweep_seconds: float = Field(default=5.0, description="Age in seconds at which waiting events wake their lane again", gt=0)
+    redemption_timeout: float = Field(default=5.0, description="Seconds a redemption may take before the answer is 503", gt=0)
 
     secret_key: SecretStr | None = Field(
         default=None, description="32 bytes in base64; seals webhook secrets. `up` makes one, required otherwise"
@@ -95,9 +89,7 @@ class Settings(BaseSettings):
     bootstrap_api_key: SecretStr | None = Field(
         default=None, description="Creates the first organization with this key (sk_...) if absent"
     )
-    rate_limit: str = Field(
-        default="1000/3000", description="Requests per second and burst of an organization, or `off`"
-    )
+    rate_limit: str = Field(default="1000/3000", description="Requests per second and burst of an organization, or `off`")
     webhook_allow_private: bool = Field(
         default=False, description="Development only: webhooks to http, any port and private addresses"
     )
@@ -107,9 +99,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="Least severe level that is logged"
     )
-    log_format: Literal["console", "json"] = Field(
-        default="console", description="Log lines for people or for machines"
-    )
+    log_format: Literal["console", "json"] = Field(default="console", description="Log lines for people or for machines")
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -149,7 +139,7 @@ class Settings(BaseSettings):
     @property
     def api_url(self) -> str:
         """Where the API is reached from this machine."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.api_host, self.api_host)
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.api_host, self.api_host)  # noqa: S104 - nothing is bound here
         return f"http://{host}:{self.api_port}"
 
     def require_database_url(self) -> str:

@@ -64,9 +64,7 @@ class Supervisor:
         self._stop_leftovers()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is not None and not issubclass(kind, StopRequested):
             self._hurry.set()
         for stage in reversed(self._stages):
@@ -143,9 +141,7 @@ class Supervisor:
 
     def _stop_leftovers(self) -> None:
         """End children of a supervisor that was killed; they are recognized by the log file they still hold."""
-        alive = {
-            file.stem: int(file.read_text()) for file in self._pids.glob("*.pid") if holds_log(self.log_file(file.stem))
-        }
+        alive = {file.stem: int(file.read_text()) for file in self._pids.glob("*.pid") if holds_log(self.log_file(file.stem))}
         for pid in alive.values():
             # The one signal that all of them take as a request to end, Postgres without waiting for clients.
             with suppress(ProcessLookupError):

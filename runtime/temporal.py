@@ -61,10 +61,6 @@ async def ensure_search_attributes(client: Client) -> None:
         missing = [name for name in SEARCH_ATTRIBUTES if name not in known.custom_attributes]
         if missing:
             kinds = dict.fromkeys(missing, IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD)
-            await operator.add_search_attributes(
-                AddSearchAttributesRequest(namespace=client.namespace, search_attributes=kinds)
-            )
+            await operator.add_search_attributes(AddSearchAttributesRequest(namespace=client.namespace, search_attributes=kinds))
     except RPCError as error:
-        structlog.get_logger(__name__).warning(
-            "search_attributes_not_registered", wanted=SEARCH_ATTRIBUTES, reason=error.message
-        )
+        structlog.get_logger(__name__).warning("search_attributes_not_registered", wanted=SEARCH_ATTRIBUTES, reason=error.message)

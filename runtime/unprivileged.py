@@ -1,8 +1,8 @@
 """Where a server that refuses to run as root keeps its files, and whom it runs as."""
 
-import hashlib
 import os
 import pwd
+import secrets
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ def server_identity() -> Identity | None:
 
 def can_enter(identity: Identity, path: Path) -> bool:
     """Tell whether `identity` can reach and execute (a folder: enter) `path`; asks the system itself, so that ACLs count."""
-    probe = subprocess.run(
+    probe = subprocess.run(  # noqa: S603 - the path is an argument, not part of the script
         ["/bin/sh", "-c", 'test -x "$1"', "sh", str(path)],
         check=False,
         cwd="/",
@@ -54,10 +54,9 @@ def make_reachable(folder: Path) -> Path:
     return folder
 
 
-def state_folder_for(data_dir: Path) -> Path:
-    """Return the system state folder that stands in for `data_dir`."""
-    digest = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:12]
-    return STATE_FOLDER / f"data-{digest}"
+def new_state_folder() -> Path:
+    """Return a fresh place in the system state folder; its name is random, so that a removed data directory stays removed."""
+    return STATE_FOLDER / f"data-{secrets.token_hex(6)}"
 
 
 def reachable_copy(source: Path, parts: Iterable[str], program: str, name: str, identity: Identity | None) -> Path:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -86,10 +87,11 @@ class TestEmbeddedPostgres:
         cluster = (data_dir / "postgres").resolve()
         assert stat.S_IMODE(cluster.stat().st_mode) == 0o700
         assert cluster.is_relative_to(state if os.geteuid() == 0 else data_dir)
+        shutil.rmtree(data_dir)
+        with EmbeddedPostgres(data_dir) as server, psycopg.connect(server.dsn) as connection:
+            assert connection.execute("SELECT to_regclass('kept')").fetchone() == (None,)
 
-    def test_binaries_that_the_account_cannot_reach_are_copied(
-        self, folder: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_binaries_that_the_account_cannot_reach_are_copied(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(unprivileged, "STATE_FOLDER", folder / "state")
         (folder / "site" / "package" / "bin").mkdir(parents=True)
         (folder / "site" / "package.libs").mkdir()

@@ -58,9 +58,7 @@ class TestValues:
             ("API_HOST", "0.0.0.0", "api_url", "http://127.0.0.1:8000"),
         ],
     )
-    def test_are_read(
-        self, variable: str, value: str, attribute: str, expected: object, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_are_read(self, variable: str, value: str, attribute: str, expected: object, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(PREFIX + variable, value)
         assert getattr(load_settings(), attribute) == expected
 

@@ -55,7 +55,7 @@ def test_warns_where_registering_is_refused(server: EmbeddedTemporal, capsys: py
 
 
 @pytest.mark.parametrize("encrypt", [False, True])
-def test_amounts_pass_unchanged(encrypt: bool) -> None:  # noqa: FBT001 - pytest passes it by name
+def test_amounts_pass_unchanged(encrypt: bool) -> None:
     converter = data_converter(Settings(temporal_encrypt=encrypt, secret_key=SECRET))
     sent = Payment(amount=Decimal("12345678901234567890.123456789012345678"))
 

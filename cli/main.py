@@ -1,0 +1,137 @@
+"""`openscrip`: the command line. Commands import their code when they run, so that each starts as fast as it can."""
+
+import asyncio
+import sys
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from cli.load import load
+from domain.errors import DomainError
+from runtime.processes import ServiceError
+from runtime.settings import SettingsError
+
+app = typer.Typer(name="openscrip", help="OpenScrip, a self-hosted rewards backend.", no_args_is_help=True, add_completion=False)
+org = typer.Typer(help="Organizations: the tenants of this deployment.", no_args_is_help=True)
+key = typer.Typer(help="API keys of an organization.", no_args_is_help=True)
+app.add_typer(org, name="org")
+app.add_typer(key, name="key")
+app.command()(load)
+app.command()(load)
+
+OrganizationId = Annotated[UUID, typer.Argument(help="Id of the organization, see `org list`.")]
+
+
+@app.command()
+def up() -> None:
+    """Run everything on this machine: Postgres, Temporal with its UI, workers and the API."""
+    from cli.up import run
+
+    run()
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default: OPENSCRIP_API_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; default: OPENSCRIP_API_PORT.")] = None,
+) -> None:
+    """Run the API."""
+    from cli.serve import run
+
+    run(host, port)
+
+
+@app.command()
+def worker() -> None:
+    """Run a Temporal worker."""
+    from worker import main as run
+
+    asyncio.run(run())
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the current schema; create the bootstrap organization when its key is set."""
+    from cli.migrate import run
+
+    run()
+
+
+@app.command()
+def doctor(
+    *,
+    settings: Annotated[bool, typer.Option("--settings", help="Print every setting with its default.")] = False,
+) -> None:
+    """Check this machine and the services that the settings point at."""
+    from cli.doctor import run
+
+    run(show_settings=settings)
+
+
+@org.command("create")
+def org_create(name: Annotated[str, typer.Argument(help="Name of the organization.")]) -> None:
+    """Create an organization with its first API key, which is shown this once."""
+    from cli.orgs import create
+
+    create(name)
+
+
+@org.command("list")
+def org_list() -> None:
+    """List the organizations."""
+    from cli.orgs import show
+
+    show()
+
+
+@org.command("suspend")
+def org_suspend(organization: OrganizationId) -> None:
+    """Close the API to an organization; what it accepted before goes on."""
+    from cli.orgs import suspend
+
+    suspend(organization)
+
+
+@org.command("resume")
+def org_resume(organization: OrganizationId) -> None:
+    """Open the API to a suspended organization."""
+    from cli.orgs import resume
+
+    resume(organization)
+
+
+@key.command("create")
+def key_create(
+    organization: OrganizationId,
+    name: Annotated[str, typer.Option(help="What the key is for.")] = "API key",
+) -> None:
+    """Create an API key, which is shown this once."""
+    from cli.keys import create
+
+    create(organization, name)
+
+
+@key.command("list")
+def key_list(organization: OrganizationId) -> None:
+    """List the API keys of an organization, without the keys themselves."""
+    from cli.keys import show
+
+    show(organization)
+
+
+@key.command("revoke")
+def key_revoke(api_key: Annotated[UUID, typer.Argument(help="Id of the key, see `key list`.")]) -> None:
+    """Revoke an API key; requests with it are refused within 5 seconds."""
+    from cli.keys import revoke
+
+    revoke(api_key)
+
+
+def main() -> None:
+    """Run a command; failures of services and settings become one line each and exit code 1."""
+    try:
+        app()
+    except (DomainError, ServiceError, SettingsError) as error:
+        sys.stderr.write(f"openscrip: {error}\n")
+        sys.exit(1)

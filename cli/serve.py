@@ -1,0 +1,27 @@
+"""`openscrip serve`: the API in one process."""
+
+import uvicorn
+
+from api.app import create_app
+from cli.local import local_settings
+from runtime.log import configure_logging
+
+DRAIN_SECONDS = 10
+
+
+def run(host: str | None, port: int | None) -> None:
+    """Serve until SIGTERM or Ctrl-C, then finish the requests that are under way."""
+    settings = local_settings()
+    configure_logging(settings)
+    uvicorn.run(
+        create_app(settings),
+        host=host or settings.api_host,
+        port=port or settings.api_port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
