@@ -1,0 +1,610 @@
+CREATE EXTENSION IF NOT EXISTS pg_trgm WITH SCHEMA public;
+COMMENT ON EXTENSION pg_trgm IS 'text similarity measurement and index searching based on trigrams';
+CREATE FUNCTION public.ensure_partitions(around timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    parent text;
+    first_day date;
+BEGIN
+    FOREACH parent IN ARRAY ARRAY['events', 'event_outcomes', 'rule_matches', 'state_history'] LOOP
+        IF to_regclass(format('%I', parent || '_other')) IS NULL THEN
+            EXECUTE format('CREATE TABLE %I PARTITION OF %I DEFAULT', parent || '_other', parent);
+        END IF;
+        FOR ahead IN 0..2 LOOP
+            first_day := date_trunc('month', around AT TIME ZONE 'UTC')::date + make_interval(months => ahead);
+            IF to_regclass(format('%I', parent || to_char(first_day, '_YYYYMM'))) IS NULL THEN
+                BEGIN
+                    EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)',
+                        parent || to_char(first_day, '_YYYYMM'), parent,
+                        first_day::text || ' 00:00:00+00', (first_day + interval '1 month')::date::text || ' 00:00:00+00');
+                EXCEPTION WHEN check_violation THEN
+                    -- rows of that month already lie in the default partition: they stay there
+                    NULL;
+                END;
+            END IF;
+        END LOOP;
+    END LOOP;
+END $$;
+CREATE FUNCTION public.openscrip_now() RETURNS timestamp with time zone
+    LANGUAGE sql PARALLEL SAFE
+    AS $$ SELECT clock_timestamp() + coalesce((SELECT clock_offset FROM deployment), '0') $$;
+CREATE FUNCTION public.refuse_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'restrict_violation';
+END $$;
+CREATE FUNCTION public.require_zero_sum() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    culprit uuid;
+BEGIN
+    SELECT entry_id INTO culprit FROM written GROUP BY entry_id, asset_id HAVING sum(amount) <> 0 LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'journal entry % does not sum to zero', culprit USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TABLE public.alembic_version (
+    version_num character varying(32) NOT NULL
+);
+CREATE TABLE public.api_keys (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    name text NOT NULL,
+    key_hash bytea NOT NULL,
+    key_hint text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone
+);
+CREATE TABLE public.assets (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    name text NOT NULL,
+    symbol text NOT NULL,
+    inventory_mode text NOT NULL,
+    issuance_policy text NOT NULL,
+    scale smallint NOT NULL,
+    max_transaction_amount numeric(38,18),
+    expiry_notice_days smallint,
+    status text DEFAULT 'ACTIVE'::text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    deleted_at timestamp with time zone,
+    CONSTRAINT assets_check CHECK (((expiry_notice_days IS NULL) OR (inventory_mode = 'LOT'::text))),
+    CONSTRAINT assets_expiry_notice_days_check CHECK (((expiry_notice_days >= 1) AND (expiry_notice_days <= 365))),
+    CONSTRAINT assets_inventory_mode_check CHECK ((inventory_mode = ANY (ARRAY['SIMPLE'::text, 'LOT'::text]))),
+    CONSTRAINT assets_issuance_policy_check CHECK ((issuance_policy = ANY (ARRAY['UNLIMITED'::text, 'PREFUNDED'::text]))),
+    CONSTRAINT assets_max_transaction_amount_check CHECK ((max_transaction_amount > (0)::numeric)),
+    CONSTRAINT assets_scale_check CHECK (((scale >= 0) AND (scale <= 18))),
+    CONSTRAINT assets_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'ARCHIVED'::text])))
+);
+CREATE TABLE public.balances (
+    holder_id uuid NOT NULL,
+    asset_id uuid NOT NULL,
+    program_id uuid DEFAULT '00000000-0000-0000-0000-000000000000'::uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    available numeric DEFAULT 0 NOT NULL,
+    held numeric DEFAULT 0 NOT NULL,
+    deferred numeric DEFAULT 0 NOT NULL,
+    account_seq bigint DEFAULT 0 NOT NULL,
+    last_entry_at timestamp with time zone,
+    next_due_at timestamp with time zone,
+    version bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT balances_deferred_check CHECK ((deferred >= (0)::numeric)),
+    CONSTRAINT balances_held_check CHECK ((held >= (0)::numeric))
+)
+WITH (fillfactor='70');
+CREATE TABLE public.deployment (
+    singleton boolean DEFAULT true NOT NULL,
+    lanes smallint NOT NULL,
+    clock_offset interval DEFAULT '00:00:00'::interval NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT deployment_lanes_check CHECK (((lanes >= 1) AND (lanes <= 256))),
+    CONSTRAINT deployment_singleton_check CHECK (singleton)
+);
+CREATE TABLE public.enrollments (
+    participant_id uuid NOT NULL,
+    program_id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    status text DEFAULT 'ACTIVE'::text NOT NULL,
+    enrolled_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT enrollments_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'FROZEN'::text, 'LOCKED'::text, 'CLOSED'::text])))
+);
+CREATE TABLE public.event_identities (
+    id uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL
+);
+CREATE TABLE public.event_outcomes (
+    event_id uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    organization_id uuid NOT NULL,
+    program_id uuid NOT NULL,
+    participant_id uuid,
+    status text NOT NULL,
+    error_code text,
+    error_message text,
+    processed_at timestamp with time zone NOT NULL,
+    rule_set_id bigint,
+    evaluations json NOT NULL,
+    CONSTRAINT event_outcomes_status_check CHECK ((status = ANY (ARRAY['COMPLETED'::text, 'FAILED'::text])))
+)
+PARTITION BY RANGE (created_at);
+CREATE TABLE public.event_outcomes_other (
+    event_id uuid CONSTRAINT event_outcomes_event_id_not_null NOT NULL,
+    created_at timestamp with time zone CONSTRAINT event_outcomes_created_at_not_null NOT NULL,
+    organization_id uuid CONSTRAINT event_outcomes_organization_id_not_null NOT NULL,
+    program_id uuid CONSTRAINT event_outcomes_program_id_not_null NOT NULL,
+    participant_id uuid,
+    status text CONSTRAINT event_outcomes_status_not_null NOT NULL,
+    error_code text,
+    error_message text,
+    processed_at timestamp with time zone CONSTRAINT event_outcomes_processed_at_not_null NOT NULL,
+    rule_set_id bigint,
+    evaluations json CONSTRAINT event_outcomes_evaluations_not_null NOT NULL,
+    CONSTRAINT event_outcomes_status_check CHECK ((status = ANY (ARRAY['COMPLETED'::text, 'FAILED'::text])))
+);
+CREATE SEQUENCE public.event_queue_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+CREATE TABLE public.event_queue (
+    lane smallint NOT NULL,
+    queue_seq bigint DEFAULT nextval('public.event_queue_seq'::regclass) NOT NULL,
+    event_id uuid NOT NULL,
+    event_created_at timestamp with time zone NOT NULL,
+    organization_id uuid NOT NULL,
+    program_id uuid NOT NULL,
+    order_key uuid NOT NULL,
+    state text DEFAULT 'RECEIVED'::text NOT NULL,
+    attempts smallint DEFAULT 0 NOT NULL,
+    not_before timestamp with time zone,
+    queued_at timestamp with time zone NOT NULL,
+    CONSTRAINT event_queue_state_check CHECK ((state = ANY (ARRAY['RECEIVED'::text, 'PENDING'::text])))
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000');
+CREATE TABLE public.events (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    program_id uuid NOT NULL,
+    participant_id uuid,
+    external_id text,
+    recipient_id uuid,
+    idempotency_key text NOT NULL,
+    event_type text NOT NULL,
+    event_data json NOT NULL,
+    event_timestamp timestamp with time zone NOT NULL,
+    automation_id uuid,
+    caused_by_event_id uuid,
+    chain_depth smallint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT events_event_type_check CHECK ((event_type = ANY (ARRAY['EXTERNAL'::text, 'SYSTEM'::text])))
+)
+PARTITION BY RANGE (created_at);
+CREATE TABLE public.events_other (
+    id uuid CONSTRAINT events_id_not_null NOT NULL,
+    organization_id uuid CONSTRAINT events_organization_id_not_null NOT NULL,
+    program_id uuid CONSTRAINT events_program_id_not_null NOT NULL,
+    participant_id uuid,
+    external_id text,
+    recipient_id uuid,
+    idempotency_key text CONSTRAINT events_idempotency_key_not_null NOT NULL,
+    event_type text CONSTRAINT events_event_type_not_null NOT NULL,
+    event_data json CONSTRAINT events_event_data_not_null NOT NULL,
+    event_timestamp timestamp with time zone CONSTRAINT events_event_timestamp_not_null NOT NULL,
+    automation_id uuid,
+    caused_by_event_id uuid,
+    chain_depth smallint DEFAULT 0 CONSTRAINT events_chain_depth_not_null NOT NULL,
+    created_at timestamp with time zone CONSTRAINT events_created_at_not_null NOT NULL,
+    CONSTRAINT events_event_type_check CHECK ((event_type = ANY (ARRAY['EXTERNAL'::text, 'SYSTEM'::text])))
+);
+CREATE TABLE public.holders (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    kind text NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    counters jsonb DEFAULT '{}'::jsonb NOT NULL,
+    attributes jsonb DEFAULT '{}'::jsonb NOT NULL,
+    state_changed_at timestamp with time zone,
+    CONSTRAINT holders_kind_check CHECK ((kind = ANY (ARRAY['PARTICIPANT'::text, 'GROUP'::text])))
+)
+WITH (fillfactor='70');
+CREATE TABLE public.holds (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    holder_id uuid NOT NULL,
+    asset_id uuid NOT NULL,
+    pair_program_id uuid NOT NULL,
+    program_id uuid NOT NULL,
+    kind text NOT NULL,
+    reference_id text,
+    amount numeric(38,18) NOT NULL,
+    remaining numeric(38,18) NOT NULL,
+    expires_at timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    entry_id uuid NOT NULL,
+    CONSTRAINT holds_amount_check CHECK ((amount > (0)::numeric)),
+    CONSTRAINT holds_check CHECK (((remaining >= (0)::numeric) AND (remaining <= amount))),
+    CONSTRAINT holds_kind_check CHECK ((kind = ANY (ARRAY['MOVED'::text, 'PROVISIONAL'::text])))
+);
+CREATE TABLE public.idempotency_keys (
+    program_id uuid NOT NULL,
+    kind text NOT NULL,
+    key text NOT NULL,
+    organization_id uuid NOT NULL,
+    fingerprint bytea NOT NULL,
+    response json NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT idempotency_keys_kind_check CHECK ((kind = ANY (ARRAY['balance'::text, 'wallet'::text, 'redemption'::text, 'reversal'::text, 'transfer'::text])))
+);
+CREATE TABLE public.journal_entries (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    program_id uuid NOT NULL,
+    action_type text NOT NULL,
+    description text NOT NULL,
+    event_id uuid,
+    event_timestamp timestamp with time zone,
+    rule_id uuid,
+    created_by_api_key_id uuid,
+    reference_id text,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT journal_entries_action_type_check CHECK ((action_type = ANY (ARRAY['CREDIT'::text, 'DEBIT'::text, 'HOLD'::text, 'RELEASE'::text, 'FORFEIT'::text, 'VOID_HOLD'::text, 'SETTLE'::text, 'MATURITY'::text, 'EXPIRY'::text, 'REDEMPTION'::text, 'REDEMPTION_REVERSAL'::text, 'TRANSFER'::text, 'FUND'::text, 'BURN'::text])))
+);
+CREATE TABLE public.lanes (
+    lane smallint NOT NULL
+);
+CREATE TABLE public.lots (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    holder_id uuid NOT NULL,
+    asset_id uuid NOT NULL,
+    pair_program_id uuid NOT NULL,
+    program_id uuid NOT NULL,
+    amount numeric(38,18) NOT NULL,
+    remaining numeric(38,18) NOT NULL,
+    status text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    matures_at timestamp with time zone,
+    reference_id text,
+    parent_lot_id uuid,
+    hold_id uuid,
+    entry_id uuid NOT NULL,
+    CONSTRAINT lots_amount_check CHECK ((amount > (0)::numeric)),
+    CONSTRAINT lots_check CHECK (((remaining >= (0)::numeric) AND (remaining <= amount))),
+    CONSTRAINT lots_check1 CHECK (((remaining > (0)::numeric) = (status = ANY (ARRAY['DEFERRED'::text, 'AVAILABLE'::text, 'HELD'::text])))),
+    CONSTRAINT lots_status_check CHECK ((status = ANY (ARRAY['DEFERRED'::text, 'AVAILABLE'::text, 'HELD'::text, 'CONSUMED'::text, 'EXPIRED'::text])))
+)
+WITH (fillfactor='90');
+CREATE TABLE public.organizations (
+    id uuid NOT NULL,
+    name text NOT NULL,
+    status text DEFAULT 'ACTIVE'::text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT organizations_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'SUSPENDED'::text])))
+);
+CREATE TABLE public.participants (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    external_id text NOT NULL,
+    status text DEFAULT 'ACTIVE'::text NOT NULL,
+    email text,
+    phone text,
+    first_name text,
+    last_name text,
+    display_name text,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT participants_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'SUSPENDED'::text, 'CLOSED'::text])))
+);
+CREATE TABLE public.postings (
+    entry_id uuid NOT NULL,
+    ordinal smallint NOT NULL,
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    program_id uuid NOT NULL,
+    asset_id uuid NOT NULL,
+    entity_type text NOT NULL,
+    entity_id uuid,
+    bucket text NOT NULL,
+    amount numeric(38,18) NOT NULL,
+    account_seq bigint,
+    balance_after numeric,
+    total_after numeric,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT postings_amount_check CHECK ((amount <> (0)::numeric)),
+    CONSTRAINT postings_bucket_check CHECK ((bucket = ANY (ARRAY['AVAILABLE'::text, 'HELD'::text, 'DEFERRED'::text]))),
+    CONSTRAINT postings_check CHECK (((entity_id IS NULL) = (entity_type ~~ 'SYSTEM%'::text))),
+    CONSTRAINT postings_entity_type_check CHECK ((entity_type = ANY (ARRAY['PARTICIPANT'::text, 'GROUP'::text, 'PROGRAM'::text, 'SYSTEM_ISSUANCE'::text, 'SYSTEM_BREAKAGE'::text, 'SYSTEM_REDEMPTION'::text, 'LEDGER_ENTITY'::text])))
+);
+CREATE TABLE public.program_assets (
+    program_id uuid NOT NULL,
+    asset_id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    linked_at timestamp with time zone NOT NULL
+);
+CREATE TABLE public.program_states (
+    program_id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    counters jsonb DEFAULT '{}'::jsonb NOT NULL,
+    attributes jsonb DEFAULT '{}'::jsonb NOT NULL,
+    version bigint DEFAULT 0 NOT NULL
+);
+CREATE TABLE public.programs (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    name text NOT NULL,
+    description text,
+    on_unknown_participant text DEFAULT 'CREATE'::text NOT NULL,
+    redemption_target_type text DEFAULT 'SYSTEM_REDEMPTION'::text NOT NULL,
+    redemption_target_entity_id uuid,
+    status text DEFAULT 'ACTIVE'::text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    deleted_at timestamp with time zone,
+    CONSTRAINT programs_check CHECK (((redemption_target_entity_id IS NOT NULL) = (redemption_target_type = 'LEDGER_ENTITY'::text))),
+    CONSTRAINT programs_on_unknown_participant_check CHECK ((on_unknown_participant = ANY (ARRAY['CREATE'::text, 'REJECT'::text]))),
+    CONSTRAINT programs_redemption_target_type_check CHECK ((redemption_target_type = ANY (ARRAY['SYSTEM_REDEMPTION'::text, 'SYSTEM_BREAKAGE'::text, 'LEDGER_ENTITY'::text]))),
+    CONSTRAINT programs_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'SUSPENDED'::text, 'ARCHIVED'::text])))
+);
+CREATE UNLOGGED TABLE public.rate_buckets (
+    organization_id uuid NOT NULL,
+    tokens double precision NOT NULL,
+    updated_at timestamp with time zone NOT NULL
+);
+CREATE TABLE public.rule_history (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    program_id uuid NOT NULL,
+    rule_id uuid NOT NULL,
+    change_type text NOT NULL,
+    changes jsonb NOT NULL,
+    snapshot jsonb NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    changed_by_api_key_id uuid,
+    CONSTRAINT rule_history_change_type_check CHECK ((change_type = ANY (ARRAY['created'::text, 'updated'::text, 'suspended'::text, 'activated'::text, 'archived'::text])))
+);
+CREATE TABLE public.rule_matches (
+    rule_id uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    event_id uuid NOT NULL
+)
+PARTITION BY RANGE (created_at);
+CREATE TABLE public.rule_matches_other (
+    rule_id uuid CONSTRAINT rule_matches_rule_id_not_null NOT NULL,
+    created_at timestamp with time zone CONSTRAINT rule_matches_created_at_not_null NOT NULL,
+    event_id uuid CONSTRAINT rule_matches_event_id_not_null NOT NULL
+);
+CREATE TABLE public.rule_sets (
+    id bigint NOT NULL,
+    organization_id uuid NOT NULL,
+    program_id uuid NOT NULL,
+    history_ids uuid[] NOT NULL,
+    created_at timestamp with time zone NOT NULL
+);
+ALTER TABLE public.rule_sets ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.rule_sets_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE public.rules (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    program_id uuid NOT NULL,
+    name text NOT NULL,
+    description text,
+    condition text NOT NULL,
+    actions jsonb NOT NULL,
+    "order" integer NOT NULL,
+    stop_after_match boolean DEFAULT false NOT NULL,
+    active_from timestamp with time zone,
+    active_to timestamp with time zone,
+    status text NOT NULL,
+    history_id uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    deleted_at timestamp with time zone,
+    CONSTRAINT rules_order_check CHECK (("order" > 0)),
+    CONSTRAINT rules_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'SUSPENDED'::text, 'ARCHIVED'::text])))
+);
+CREATE TABLE public.state_history (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    entity_type text NOT NULL,
+    entity_id uuid NOT NULL,
+    state_type text NOT NULL,
+    key text NOT NULL,
+    operation text NOT NULL,
+    old_value text,
+    new_value text,
+    changed_at timestamp with time zone NOT NULL,
+    changed_by_api_key_id uuid,
+    event_id uuid,
+    event_timestamp timestamp with time zone,
+    rule_id uuid,
+    program_id uuid,
+    CONSTRAINT state_history_entity_type_check CHECK ((entity_type = ANY (ARRAY['PARTICIPANT'::text, 'GROUP'::text, 'PROGRAM'::text]))),
+    CONSTRAINT state_history_operation_check CHECK ((operation = ANY (ARRAY['add'::text, 'remove'::text, 'set'::text, 'delete'::text, 'auto_reset'::text]))),
+    CONSTRAINT state_history_state_type_check CHECK ((state_type = ANY (ARRAY['tag'::text, 'counter'::text, 'attribute'::text, 'tier'::text])))
+)
+PARTITION BY RANGE (changed_at);
+CREATE TABLE public.state_history_other (
+    id uuid CONSTRAINT state_history_id_not_null NOT NULL,
+    organization_id uuid CONSTRAINT state_history_organization_id_not_null NOT NULL,
+    entity_type text CONSTRAINT state_history_entity_type_not_null NOT NULL,
+    entity_id uuid CONSTRAINT state_history_entity_id_not_null NOT NULL,
+    state_type text CONSTRAINT state_history_state_type_not_null NOT NULL,
+    key text CONSTRAINT state_history_key_not_null NOT NULL,
+    operation text CONSTRAINT state_history_operation_not_null NOT NULL,
+    old_value text,
+    new_value text,
+    changed_at timestamp with time zone CONSTRAINT state_history_changed_at_not_null NOT NULL,
+    changed_by_api_key_id uuid,
+    event_id uuid,
+    event_timestamp timestamp with time zone,
+    rule_id uuid,
+    program_id uuid,
+    CONSTRAINT state_history_entity_type_check CHECK ((entity_type = ANY (ARRAY['PARTICIPANT'::text, 'GROUP'::text, 'PROGRAM'::text]))),
+    CONSTRAINT state_history_operation_check CHECK ((operation = ANY (ARRAY['add'::text, 'remove'::text, 'set'::text, 'delete'::text, 'auto_reset'::text]))),
+    CONSTRAINT state_history_state_type_check CHECK ((state_type = ANY (ARRAY['tag'::text, 'counter'::text, 'attribute'::text, 'tier'::text])))
+);
+CREATE TABLE public.wallets (
+    program_id uuid NOT NULL,
+    asset_id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    available numeric DEFAULT 0 NOT NULL,
+    account_seq bigint DEFAULT 0 NOT NULL,
+    last_entry_at timestamp with time zone,
+    version bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT wallets_available_check CHECK ((available >= (0)::numeric))
+)
+WITH (fillfactor='70');
+ALTER TABLE ONLY public.event_outcomes ATTACH PARTITION public.event_outcomes_other DEFAULT;
+ALTER TABLE ONLY public.events ATTACH PARTITION public.events_other DEFAULT;
+ALTER TABLE ONLY public.rule_matches ATTACH PARTITION public.rule_matches_other DEFAULT;
+ALTER TABLE ONLY public.state_history ATTACH PARTITION public.state_history_other DEFAULT;
+ALTER TABLE ONLY public.alembic_version
+    ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_key_hash_key UNIQUE (key_hash);
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.assets
+    ADD CONSTRAINT assets_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.balances
+    ADD CONSTRAINT balances_pkey PRIMARY KEY (holder_id, asset_id, program_id);
+ALTER TABLE ONLY public.deployment
+    ADD CONSTRAINT deployment_pkey PRIMARY KEY (singleton);
+ALTER TABLE ONLY public.enrollments
+    ADD CONSTRAINT enrollments_pkey PRIMARY KEY (participant_id, program_id);
+ALTER TABLE ONLY public.event_identities
+    ADD CONSTRAINT event_identities_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.event_outcomes
+    ADD CONSTRAINT event_outcomes_pkey PRIMARY KEY (event_id, created_at);
+ALTER TABLE ONLY public.event_outcomes_other
+    ADD CONSTRAINT event_outcomes_other_pkey PRIMARY KEY (event_id, created_at);
+ALTER TABLE ONLY public.event_queue
+    ADD CONSTRAINT event_queue_pkey PRIMARY KEY (lane, queue_seq);
+ALTER TABLE ONLY public.events
+    ADD CONSTRAINT events_pkey PRIMARY KEY (id, created_at);
+ALTER TABLE ONLY public.events_other
+    ADD CONSTRAINT events_other_pkey PRIMARY KEY (id, created_at);
+ALTER TABLE ONLY public.holders
+    ADD CONSTRAINT holders_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.holds
+    ADD CONSTRAINT holds_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.idempotency_keys
+    ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (program_id, kind, key);
+ALTER TABLE ONLY public.journal_entries
+    ADD CONSTRAINT journal_entries_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.lanes
+    ADD CONSTRAINT lanes_pkey PRIMARY KEY (lane);
+ALTER TABLE ONLY public.lots
+    ADD CONSTRAINT lots_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.organizations
+    ADD CONSTRAINT organizations_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.participants
+    ADD CONSTRAINT participants_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.postings
+    ADD CONSTRAINT postings_pkey PRIMARY KEY (entry_id, ordinal);
+ALTER TABLE ONLY public.program_assets
+    ADD CONSTRAINT program_assets_pkey PRIMARY KEY (program_id, asset_id);
+ALTER TABLE ONLY public.program_states
+    ADD CONSTRAINT program_states_pkey PRIMARY KEY (program_id);
+ALTER TABLE ONLY public.programs
+    ADD CONSTRAINT programs_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.rate_buckets
+    ADD CONSTRAINT rate_buckets_pkey PRIMARY KEY (organization_id);
+ALTER TABLE ONLY public.rule_history
+    ADD CONSTRAINT rule_history_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.rule_matches
+    ADD CONSTRAINT rule_matches_pkey PRIMARY KEY (rule_id, created_at, event_id);
+ALTER TABLE ONLY public.rule_matches_other
+    ADD CONSTRAINT rule_matches_other_pkey PRIMARY KEY (rule_id, created_at, event_id);
+ALTER TABLE ONLY public.rule_sets
+    ADD CONSTRAINT rule_sets_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.rules
+    ADD CONSTRAINT rules_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.wallets
+    ADD CONSTRAINT wallets_pkey PRIMARY KEY (program_id, asset_id);
+CREATE INDEX api_keys_organization ON public.api_keys USING btree (organization_id, created_at);
+CREATE INDEX assets_created ON public.assets USING btree (organization_id, created_at, id);
+CREATE UNIQUE INDEX assets_symbol ON public.assets USING btree (organization_id, lower(symbol));
+CREATE INDEX balances_due ON public.balances USING btree (next_due_at) WHERE (next_due_at IS NOT NULL);
+CREATE INDEX enrollments_program ON public.enrollments USING btree (program_id, enrolled_at, participant_id);
+CREATE INDEX event_outcomes_failed ON ONLY public.event_outcomes USING btree (organization_id, program_id, created_at, event_id) WHERE (status = 'FAILED'::text);
+CREATE INDEX event_outcomes_other_organization_id_program_id_created_at__idx ON public.event_outcomes_other USING btree (organization_id, program_id, created_at, event_id) WHERE (status = 'FAILED'::text);
+CREATE UNIQUE INDEX event_queue_event ON public.event_queue USING btree (event_id);
+CREATE INDEX event_queue_waiting ON public.event_queue USING btree (order_key, queue_seq) WHERE (not_before IS NOT NULL);
+CREATE INDEX events_created ON ONLY public.events USING btree (organization_id, created_at, id);
+CREATE INDEX events_other_organization_id_created_at_id_idx ON public.events_other USING btree (organization_id, created_at, id);
+CREATE INDEX events_participant ON ONLY public.events USING btree (participant_id, created_at, id);
+CREATE INDEX events_other_participant_id_created_at_id_idx ON public.events_other USING btree (participant_id, created_at, id);
+CREATE INDEX events_program ON ONLY public.events USING btree (program_id, created_at, id);
+CREATE INDEX events_other_program_id_created_at_id_idx ON public.events_other USING btree (program_id, created_at, id);
+CREATE INDEX events_recipient ON ONLY public.events USING btree (recipient_id, created_at, id) WHERE (recipient_id IS NOT NULL);
+CREATE INDEX events_other_recipient_id_created_at_id_idx ON public.events_other USING btree (recipient_id, created_at, id) WHERE (recipient_id IS NOT NULL);
+CREATE INDEX holds_open ON public.holds USING btree (holder_id, asset_id, pair_program_id, created_at, id) WHERE (remaining > (0)::numeric);
+CREATE INDEX journal_entries_created ON public.journal_entries USING btree (organization_id, created_at, id);
+CREATE INDEX journal_entries_event ON public.journal_entries USING btree (event_id) WHERE (event_id IS NOT NULL);
+CREATE INDEX journal_entries_program ON public.journal_entries USING btree (program_id, created_at, id);
+CREATE INDEX lots_all ON public.lots USING btree (holder_id, asset_id, created_at, id);
+CREATE INDEX lots_open ON public.lots USING btree (holder_id, asset_id, pair_program_id, created_at, id) WHERE (remaining > (0)::numeric);
+CREATE INDEX participants_created ON public.participants USING btree (organization_id, created_at, id);
+CREATE UNIQUE INDEX participants_external_id ON public.participants USING btree (organization_id, external_id);
+CREATE INDEX participants_status ON public.participants USING btree (organization_id, status, created_at, id);
+CREATE INDEX postings_account ON public.postings USING btree (entity_id, asset_id, account_seq) WHERE (entity_id IS NOT NULL);
+CREATE INDEX postings_entity ON public.postings USING btree (entity_id, created_at, entry_id, ordinal) WHERE (entity_id IS NOT NULL);
+CREATE INDEX program_assets_asset ON public.program_assets USING btree (asset_id, linked_at);
+CREATE INDEX programs_created ON public.programs USING btree (organization_id, created_at, id);
+CREATE INDEX programs_name ON public.programs USING btree (organization_id, name, created_at, id);
+CREATE INDEX rule_history_rule ON public.rule_history USING btree (rule_id, changed_at, id);
+CREATE INDEX rule_sets_program ON public.rule_sets USING btree (program_id, id DESC);
+CREATE UNIQUE INDEX rules_active_order ON public.rules USING btree (program_id, "order") WHERE (status = 'ACTIVE'::text);
+CREATE INDEX rules_created ON public.rules USING btree (organization_id, created_at, id);
+CREATE INDEX rules_program ON public.rules USING btree (program_id, "order", created_at, id);
+CREATE INDEX state_history_entity ON ONLY public.state_history USING btree (entity_id, changed_at, id);
+CREATE INDEX state_history_event ON ONLY public.state_history USING btree (event_id) WHERE (event_id IS NOT NULL);
+CREATE INDEX state_history_other_entity_id_changed_at_id_idx ON public.state_history_other USING btree (entity_id, changed_at, id);
+CREATE INDEX state_history_other_event_id_idx ON public.state_history_other USING btree (event_id) WHERE (event_id IS NOT NULL);
+ALTER INDEX public.event_outcomes_failed ATTACH PARTITION public.event_outcomes_other_organization_id_program_id_created_at__idx;
+ALTER INDEX public.event_outcomes_pkey ATTACH PARTITION public.event_outcomes_other_pkey;
+ALTER INDEX public.events_created ATTACH PARTITION public.events_other_organization_id_created_at_id_idx;
+ALTER INDEX public.events_participant ATTACH PARTITION public.events_other_participant_id_created_at_id_idx;
+ALTER INDEX public.events_pkey ATTACH PARTITION public.events_other_pkey;
+ALTER INDEX public.events_program ATTACH PARTITION public.events_other_program_id_created_at_id_idx;
+ALTER INDEX public.events_recipient ATTACH PARTITION public.events_other_recipient_id_created_at_id_idx;
+ALTER INDEX public.rule_matches_pkey ATTACH PARTITION public.rule_matches_other_pkey;
+ALTER INDEX public.state_history_entity ATTACH PARTITION public.state_history_other_entity_id_changed_at_id_idx;
+ALTER INDEX public.state_history_event ATTACH PARTITION public.state_history_other_event_id_idx;
+CREATE TRIGGER journal_entries_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.journal_entries FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+CREATE TRIGGER postings_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.postings FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+CREATE TRIGGER postings_zero_sum AFTER INSERT ON public.postings REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION public.require_zero_sum();
+CREATE TRIGGER rule_history_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.rule_history FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+ALTER TABLE ONLY public.assets
+    ADD CONSTRAINT assets_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+ALTER TABLE ONLY public.program_assets
+    ADD CONSTRAINT program_assets_asset_id_fkey FOREIGN KEY (asset_id) REFERENCES public.assets(id);
+ALTER TABLE ONLY public.program_assets
+    ADD CONSTRAINT program_assets_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.programs(id);
+ALTER TABLE ONLY public.program_states
+    ADD CONSTRAINT program_states_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.programs(id);
+ALTER TABLE ONLY public.programs
+    ADD CONSTRAINT programs_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+ALTER TABLE ONLY public.rules
+    ADD CONSTRAINT rules_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+ALTER TABLE ONLY public.rules
+    ADD CONSTRAINT rules_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.programs(id);

@@ -1,0 +1,157 @@
+"""The invariants of ledger.md, each as a query that finds what breaks it."""
+
+from uuid import UUID
+
+from db.session import Database
+
+ENTITY = "('PARTICIPANT', 'GROUP')"
+
+# (invariant, what a row means, query); %(organization)s is the tenant.
+CHECKS = (
+    (
+        "1a each entry sums to zero per asset",
+        """
+        SELECT entry_id, asset_id, sum(amount) FROM postings WHERE organization_id = %(organization)s
+        GROUP BY entry_id, asset_id HAVING sum(amount) <> 0
+        """,
+    ),
+    (
+        "1b all accounts of an asset sum to zero",
+        """
+        SELECT asset_id, sum(amount) FROM postings WHERE organization_id = %(organization)s
+        GROUP BY asset_id HAVING sum(amount) <> 0
+        """,
+    ),
+    (
+        "1c each entry has postings, and each posting an entry of its organization and time",
+        """
+        SELECT coalesce(e.id, p.entry_id) FROM journal_entries e FULL JOIN postings p ON p.entry_id = e.id
+        WHERE coalesce(e.organization_id, p.organization_id) = %(organization)s
+          AND (p.id IS NULL OR e.id IS NULL OR p.organization_id <> e.organization_id OR p.created_at <> e.created_at)
+        """,
+    ),
+    (
+        "2a every balance is the sum of its postings",
+        f"""
+        WITH summed AS (
+            SELECT entity_id, asset_id, sum(amount) FILTER (WHERE bucket = 'AVAILABLE') AS available,
+                   sum(amount) FILTER (WHERE bucket = 'HELD') AS held, sum(amount) FILTER (WHERE bucket = 'DEFERRED') AS deferred,
+                   max(account_seq) AS account_seq, max(created_at) AS last_entry_at
+            FROM postings WHERE organization_id = %(organization)s AND entity_type IN {ENTITY} GROUP BY entity_id, asset_id
+        ), kept AS (
+            SELECT holder_id, asset_id, sum(available) AS available, sum(held) AS held, sum(deferred) AS deferred,
+                   sum(account_seq) AS account_seq, max(last_entry_at) AS last_entry_at
+            FROM balances WHERE organization_id = %(organization)s GROUP BY holder_id, asset_id
+        )
+        SELECT coalesce(entity_id, holder_id), coalesce(s.asset_id, k.asset_id), s.available, k.available
+        FROM summed s FULL JOIN kept k ON k.holder_id = s.entity_id AND k.asset_id = s.asset_id
+        WHERE coalesce(s.available, 0) <> coalesce(k.available, 0) OR coalesce(s.held, 0) <> coalesce(k.held, 0)
+           OR coalesce(s.deferred, 0) <> coalesce(k.deferred, 0) OR coalesce(s.account_seq, 0) <> coalesce(k.account_seq, 0)
+           OR s.last_entry_at IS DISTINCT FROM k.last_entry_at
+        """,
+    ),
+    (
+        "2b every wallet is the sum of its postings",
+        """
+        WITH summed AS (
+            SELECT entity_id, asset_id, sum(amount) AS available FROM postings
+            WHERE organization_id = %(organization)s AND entity_type = 'PROGRAM' GROUP BY entity_id, asset_id
+        ), kept AS (SELECT * FROM wallets WHERE organization_id = %(organization)s)
+        SELECT coalesce(entity_id, program_id), coalesce(s.asset_id, k.asset_id), s.available, k.available
+        FROM summed s FULL JOIN kept k ON k.program_id = s.entity_id AND k.asset_id = s.asset_id
+        WHERE coalesce(s.available, 0) <> coalesce(k.available, 0)
+        """,
+    ),
+    (
+        "2c no posting has more decimals than its asset",
+        """
+        SELECT p.id, p.amount FROM postings p JOIN assets a ON a.id = p.asset_id
+        WHERE p.organization_id = %(organization)s AND p.amount <> round(p.amount, a.scale)
+        """,
+    ),
+    (
+        "2d each posting's running balance follows from the one before",
+        """
+        SELECT id, balance_after, expected FROM (
+            SELECT id, bucket, balance_after, total_after, account_seq,
+                   sum(amount) OVER (PARTITION BY entity_type, entity_id, asset_id, bucket ORDER BY account_seq) AS expected,
+                   sum(amount) OVER (PARTITION BY entity_type, entity_id, asset_id ORDER BY account_seq) AS expected_total,
+                   row_number() OVER (PARTITION BY entity_type, entity_id, asset_id ORDER BY account_seq) AS position
+            FROM postings WHERE organization_id = %(organization)s AND account_seq IS NOT NULL
+        ) AS running
+        WHERE balance_after <> expected OR total_after <> expected_total OR account_seq <> position
+        """,
+    ),
+    (
+        "3a wallets, HELD and DEFERRED are never negative",
+        """
+        SELECT id, balance_after FROM postings
+        WHERE organization_id = %(organization)s AND balance_after < 0 AND (entity_type = 'PROGRAM' OR bucket <> 'AVAILABLE')
+        """,
+    ),
+    (
+        "4 the lots of each bucket make up its balance",
+        """
+        WITH kept AS (
+            SELECT holder_id, asset_id, pair_program_id, sum(remaining) FILTER (WHERE status = 'AVAILABLE') AS available,
+                   sum(remaining) FILTER (WHERE status = 'HELD') AS held, sum(remaining) FILTER (WHERE status = 'DEFERRED') AS deferred
+            FROM lots WHERE organization_id = %(organization)s GROUP BY holder_id, asset_id, pair_program_id
+        )
+        SELECT b.holder_id, b.asset_id, b.available, k.available, b.held, k.held, b.deferred, k.deferred
+        FROM balances b JOIN assets a ON a.id = b.asset_id AND a.inventory_mode = 'LOT'
+        LEFT JOIN kept k ON k.holder_id = b.holder_id AND k.asset_id = b.asset_id AND k.pair_program_id = b.program_id
+        WHERE b.organization_id = %(organization)s
+          AND (greatest(b.available, 0) <> coalesce(k.available, 0) OR b.held <> coalesce(k.held, 0)
+               OR b.deferred <> coalesce(k.deferred, 0))
+        """,
+    ),
+    (
+        "5 a lot's remainder lies between nothing and its amount, and fits its status",
+        """
+        SELECT id, remaining, amount, status FROM lots
+        WHERE organization_id = %(organization)s
+          AND (remaining < 0 OR remaining > amount OR (remaining = 0) <> (status IN ('CONSUMED', 'EXPIRED')))
+        """,
+    ),
+    (
+        "6 the open hold records make up HELD",
+        """
+        WITH kept AS (
+            SELECT holder_id, asset_id, pair_program_id, sum(remaining) AS held FROM holds
+            WHERE organization_id = %(organization)s GROUP BY holder_id, asset_id, pair_program_id
+        )
+        SELECT b.holder_id, b.asset_id, b.held, k.held FROM balances b
+        LEFT JOIN kept k ON k.holder_id = b.holder_id AND k.asset_id = b.asset_id AND k.pair_program_id = b.program_id
+        WHERE b.organization_id = %(organization)s AND b.held <> coalesce(k.held, 0)
+        """,
+    ),
+    (
+        "11 times rise strictly along each account",
+        """
+        SELECT id, created_at, earlier FROM (
+            SELECT id, entry_id, created_at, lag(created_at) OVER account AS earlier, lag(entry_id) OVER account AS before
+            FROM postings WHERE organization_id = %(organization)s AND account_seq IS NOT NULL
+            WINDOW account AS (PARTITION BY entity_type, entity_id, asset_id ORDER BY account_seq)
+        ) AS line WHERE entry_id <> before AND created_at <= earlier
+        """,
+    ),
+)
+
+
+def broken_invariants(database: Database, organization_id: UUID) -> dict[str, list[tuple[object, ...]]]:
+    """What doesn't hold in an organization's books: invariant -> the first rows that break it."""
+    broken: dict[str, list[tuple[object, ...]]] = {}
+    with database.connection() as conn:
+        # all checks of one moment, also while somebody posts
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        for name, query in CHECKS:
+            rows = conn.execute(query, {"organization": organization_id}).fetchmany(5)
+            if rows:
+                broken[name] = rows
+    return broken
+
+
+def assert_books(database: Database, organization_id: UUID) -> None:
+    """All invariants 1-6 and 11 of ledger.md hold for an organization, at one moment."""
+    broken = broken_invariants(database, organization_id)
+    assert not broken, broken
