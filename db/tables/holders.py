@@ -1,0 +1,49 @@
+"""Rows of holders: participants, their enrolments, their state."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from db.tables.core import UTC_TIME
+
+
+class Holder(SQLModel, table=True):
+    __tablename__ = "holders"
+
+    id: UUID = Field(primary_key=True)
+    organization_id: UUID
+    kind: str
+    tags: list[str] = Field(default_factory=list, sa_type=ARRAY(Text))
+    counters: dict[str, object] = Field(default_factory=dict, sa_type=JSONB)
+    attributes: dict[str, str] = Field(default_factory=dict, sa_type=JSONB)
+    state_changed_at: datetime | None = Field(default=None, sa_type=UTC_TIME)
+
+
+class Participant(SQLModel, table=True):
+    __tablename__ = "participants"
+
+    id: UUID = Field(primary_key=True)
+    organization_id: UUID
+    external_id: str
+    status: str = "ACTIVE"
+    email: str | None = None
+    phone: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    display_name: str | None = None
+    created_at: datetime = Field(sa_type=UTC_TIME)
+    updated_at: datetime = Field(sa_type=UTC_TIME)
+
+
+class Enrollment(SQLModel, table=True):
+    __tablename__ = "enrollments"
+
+    participant_id: UUID = Field(primary_key=True)
+    program_id: UUID = Field(primary_key=True)
+    organization_id: UUID
+    status: str = "ACTIVE"
+    enrolled_at: datetime = Field(sa_type=UTC_TIME)
+    updated_at: datetime = Field(sa_type=UTC_TIME)
