@@ -1,0 +1,154 @@
+"""What lanes call: drain one lane in short transactions; find lanes whose wake signal was lost."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import psycopg
+import structlog
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from temporalio import activity
+from temporalio.client import Client
+
+from db.repositories import processing as rows
+from db.session import Database
+from runtime.metrics import EVENT_BATCH_SECONDS, EVENT_LAG_SECONDS, EVENTS_PROCESSED
+from services.processing import BATCH_EVENTS, Batch, Locks, StartAgain, give_up_or_postpone, process_batch
+from services.transactions import is_transient
+from workflows.contracts import DrainInput, DrainReport, SweepReport
+from workflows.signals import wake_lane
+
+log = structlog.get_logger(__name__)
+
+# One call drains for about this long, so that the flow sees signals and its details stay fresh under a flood.
+SLICE_SECONDS = 1.0
+FIRST_BATCH = 64
+SMALLEST_BATCH = 8
+CONFLICT_RETRIES = 20
+# The server is going away, coming up, or out of connections; everything of class 08 is a lost connection.
+_GOING_AWAY = frozenset({"57P01", "57P02", "57P03", "53300"})
+
+
+@dataclass(frozen=True, slots=True)
+class LaneActivities:
+    """The activities of event lanes, with the database of this worker."""
+
+    database: Database
+
+    @activity.defn
+    def drain_lane(self, call: DrainInput) -> DrainReport:
+        """Process the lane's events until none is left or a second is over. Any number of runs have the effect of one."""
+        report = DrainReport()
+        deadline = time.monotonic() + SLICE_SECONDS
+        size = FIRST_BATCH
+        while True:
+            began = time.monotonic()
+            batch = self._drain_once(call.lane, size)
+            size = next_size(size, batch)
+            if batch.busy or not batch.events:
+                return self._finish(call.lane, report, busy=batch.busy)
+            _note(report, batch, time.monotonic() - began)
+            if time.monotonic() > deadline:
+                return self._finish(call.lane, report, more=True)
+
+    def _drain_once(self, lane: int, limit: int) -> Batch:
+        """One batch; when it fails, halves of it, until the culprit stands alone and its attempt is counted."""
+        while True:
+            try:
+                return self._transact(lane, limit)
+            except Exception as error:
+                if is_unreachable(error):
+                    # nothing counts as an attempt: Temporal tries again until the database is there
+                    raise
+                log.warning("batch_failed", lane=lane, limit=limit, error=type(error).__name__, exc_info=limit == 1)
+                if limit == 1:
+                    with self.database.connection() as conn:
+                        give_up_or_postpone(conn, lane)
+                    return Batch(events=1)
+                limit //= 2
+
+    def _transact(self, lane: int, limit: int) -> Batch:
+        """One transaction, again with more locks where they came too late, and where the database asks for it."""
+        locks = Locks()
+        for _ in range(CONFLICT_RETRIES):
+            try:
+                with self.database.connection() as conn:
+                    return process_batch(conn, lane, limit=limit, locks=locks)
+            except StartAgain as late:
+                locks = locks.plus(late)
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                log.warning("batch_conflict", lane=lane)
+        return Batch(busy=True)
+
+    def _finish(self, lane: int, report: DrainReport, *, busy: bool = False, more: bool = False) -> DrainReport:
+        with self.database.connection() as conn:
+            backlog = rows.backlog(conn, lane)
+            retry = rows.next_attempt_in(conn, lane) if backlog else None
+        return report.model_copy(
+            update={
+                "backlog": backlog,
+                "busy": busy,
+                "more": more,
+                "retry_in_seconds": retry,
+                "finished_at": datetime.now(UTC),
+            }
+        )
+
+
+def next_size(size: int, batch: Batch) -> int:
+    """How many events to load next: twice as many while all fit the time box, else about as many as did."""
+    if batch.events < batch.taken:
+        return max(SMALLEST_BATCH, batch.events)
+    return min(BATCH_EVENTS, 2 * size) if batch.taken == size else size
+
+
+def _note(report: DrainReport, batch: Batch, seconds: float) -> None:
+    report.events += batch.events
+    report.failed += batch.failed
+    report.entries += batch.entries
+    report.batches += 1
+    report.last_batch_events = batch.events
+    report.last_batch_ms = round(seconds * 1000, 1)
+    EVENTS_PROCESSED.labels("FAILED").inc(batch.failed)
+    EVENTS_PROCESSED.labels("COMPLETED").inc(batch.events - batch.failed)
+    EVENT_BATCH_SECONDS.observe(seconds)
+    if batch.oldest is not None:
+        EVENT_LAG_SECONDS.observe(max(0.0, (datetime.now(UTC) - batch.oldest).total_seconds()))
+
+
+def is_unreachable(error: Exception) -> bool:
+    """Whether the database could not be reached, rather than refused something."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, psycopg.Error):
+        state = cause.sqlstate
+        lost = state is None and isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError))
+        return lost or (state is not None and (state.startswith("08") or state in _GOING_AWAY))
+    return isinstance(error, PoolTimeout)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepActivities:
+    """The sweep, with the database and the Temporal client of this worker."""
+
+    database: Database
+    client: Client
+    lanes: int
+    queue: str
+    older_than_seconds: float
+
+    @activity.defn
+    async def sweep_lanes(self) -> SweepReport:
+        """Wake every lane with an event that has waited too long, and keep the coming months' partitions ready."""
+        waiting = await asyncio.to_thread(self._look)
+        for lane in waiting:
+            await wake_lane(self.client, lane, self.lanes, queue=self.queue)
+        return SweepReport(woken=waiting)
+
+    def _look(self) -> list[int]:
+        with self.database.connection() as conn:
+            rows.ensure_partitions(conn)
+            return rows.waiting_lanes(conn, self.older_than_seconds)

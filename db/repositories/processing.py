@@ -1,0 +1,323 @@
+"""What a lane reads and writes: queued events, holders, programs; outcomes, states, histories. All set-based."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from db.repositories import arrays
+from db.session import Connection, dumps
+from domain.ledger.accounts import AssetTerms, EntityType
+from domain.processing.process import Outcome
+from domain.processing.world import Event, Holder, Program, RecordedChange
+from domain.state import EntityState, counters_from_json, counters_to_json
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedEvent:
+    """An event whose turn it is, with its place in the queue."""
+
+    queue_seq: int
+    attempts: int
+    event: Event
+
+
+def clock(conn: Connection) -> datetime:
+    """The product's clock; a posting transaction asks once, when it holds its locks."""
+    row: Any = conn.execute("SELECT openscrip_now()").fetchone()
+    moment: datetime = row[0]
+    return moment
+
+
+def lock_lane(conn: Connection, lane: int) -> bool:
+    """Take the lane's row for this transaction; False when another worker has it, or there is no such lane."""
+    return conn.execute("SELECT 1 FROM lanes WHERE lane = %s FOR UPDATE SKIP LOCKED", [lane]).fetchone() is not None
+
+
+def take_events(conn: Connection, lane: int, limit: int) -> list[QueuedEvent]:
+    """The first events of a lane, in order; a participant with an event that waits for another attempt is left out."""
+    rows = conn.execute(
+        """
+        SELECT q.queue_seq, q.attempts, e.id, e.organization_id, e.program_id, e.participant_id, e.recipient_id,
+               e.event_data, e.event_timestamp, e.created_at, e.chain_depth
+        FROM event_queue q JOIN events e ON e.id = q.event_id AND e.created_at = q.event_created_at
+        WHERE q.lane = %s AND NOT EXISTS (
+            SELECT 1 FROM event_queue b
+            WHERE b.order_key = q.order_key AND b.queue_seq <= q.queue_seq
+              AND b.not_before IS NOT NULL AND b.not_before > openscrip_now())
+        ORDER BY q.queue_seq LIMIT %s
+        """,
+        [lane, limit],
+    )
+    return [QueuedEvent(row[0], row[1], Event(*row[2:])) for row in rows]
+
+
+def next_attempt_in(conn: Connection, lane: int) -> float | None:
+    """Seconds until the first waiting attempt of the lane, at least 0; None when none waits."""
+    row: Any = conn.execute(
+        """
+        SELECT extract(epoch FROM min(not_before) - openscrip_now())::float8 FROM event_queue
+        WHERE lane = %s AND not_before IS NOT NULL
+        """,
+        [lane],
+    ).fetchone()
+    return None if row[0] is None else max(0.0, row[0])
+
+
+def backlog(conn: Connection, lane: int, at_most: int = 1000) -> int:
+    """How many events wait in the lane; counting stops at `at_most`, so that a flood costs no more than a trickle."""
+    statement = "SELECT count(*) FROM (SELECT 1 FROM event_queue WHERE lane = %s LIMIT %s) AS waiting"
+    row: Any = conn.execute(statement, [lane, at_most]).fetchone()
+    return int(row[0])
+
+
+# ------------------------------------------------------------------- holders
+@dataclass(frozen=True, slots=True)
+class LoadedHolder:
+    """A locked holder with its state."""
+
+    holder: Holder
+    state: EntityState
+
+
+def lock_holders_at_once(conn: Connection, holder_ids: Collection[UUID]) -> set[UUID]:
+    """Lock holders out of order, but only those nobody else has: it never waits, so it can't deadlock."""
+    rows = conn.execute(
+        "SELECT id FROM holders WHERE id = ANY(%s::uuid[]) ORDER BY id FOR UPDATE SKIP LOCKED", [arrays.uuids(holder_ids)]
+    )
+    return {row[0] for row in rows}
+
+
+def existing_holders(conn: Connection, holder_ids: Collection[UUID]) -> set[UUID]:
+    """Which of these ids are holders at all."""
+    return {row[0] for row in conn.execute("SELECT id FROM holders WHERE id = ANY(%s::uuid[])", [arrays.uuids(holder_ids)])}
+
+
+def load_holders(conn: Connection, holder_ids: Collection[UUID], *, with_programs: bool) -> list[LoadedHolder]:
+    """The participants among `holder_ids`; the caller has locked them."""
+    programs = """ARRAY(SELECT program_id FROM enrollments e WHERE e.participant_id = h.id AND e.status <> 'CLOSED'
+        ORDER BY enrolled_at, program_id)"""
+    rows = conn.execute(
+        f"""
+        SELECT h.id, h.organization_id, p.external_id, p.status, p.created_at, h.tags, h.counters, h.attributes,
+               {programs if with_programs else "NULL::uuid[]"}
+        FROM holders h JOIN participants p USING (id) WHERE h.id = ANY(%s::uuid[])
+        """,
+        [arrays.uuids(holder_ids)],
+    )
+    return [_loaded(row) for row in rows]
+
+
+def _loaded(row: tuple[Any, ...]) -> LoadedHolder:
+    holder = Holder(row[0], row[1], EntityType.PARTICIPANT, row[2], row[3], row[4], tuple(row[8] or ()))
+    return LoadedHolder(holder, _state(row[5], row[6], row[7]))
+
+
+def _state(tags: list[str], counters: dict[str, object], attributes: dict[str, str]) -> EntityState:
+    return EntityState(frozenset(tags), counters_from_json(counters), attributes)
+
+
+def find_external_ids(conn: Connection, names: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], UUID]:
+    """Participants' ids by (organization, external id)."""
+    rows = conn.execute(
+        """
+        SELECT p.organization_id, p.external_id, p.id
+        FROM unnest(%s::uuid[], %s::text[]) AS wanted (organization_id, external_id)
+        JOIN participants p USING (organization_id, external_id)
+        """,
+        [arrays.uuids(name[0] for name in names), arrays.texts(name[1] for name in names)],
+    )
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
+# ------------------------------------------------------------------ programs
+def load_programs(conn: Connection, program_ids: Collection[UUID]) -> list[Program]:
+    """Programs with the assets linked to them, in order of linking."""
+    rows = conn.execute(
+        """
+        SELECT p.id, p.organization_id, p.name,
+               ARRAY(SELECT asset_id FROM program_assets a WHERE a.program_id = p.id ORDER BY linked_at, asset_id)
+        FROM programs p WHERE p.id = ANY(%s::uuid[])
+        """,
+        [arrays.uuids(program_ids)],
+    )
+    return [Program(row[0], row[1], row[2], tuple(row[3])) for row in rows]
+
+
+def load_assets(conn: Connection, asset_ids: Collection[UUID]) -> dict[UUID, AssetTerms]:
+    """The terms of these assets, whoever owns them: a lane serves all organizations."""
+    rows = conn.execute(
+        """
+        SELECT id, symbol, scale, inventory_mode = 'LOT', issuance_policy = 'PREFUNDED', max_transaction_amount,
+               status = 'ARCHIVED', organization_id
+        FROM assets WHERE id = ANY(%s::uuid[])
+        """,
+        [arrays.uuids(asset_ids)],
+    )
+    return {row[0]: AssetTerms(*row) for row in rows}
+
+
+def load_program_states(conn: Connection, program_ids: Collection[UUID], *, lock: bool) -> dict[UUID, tuple[EntityState, int]]:
+    """Program states with their versions; `lock` takes the rows, in id order, as hot rows come last."""
+    rows = conn.execute(
+        f"""
+        SELECT program_id, tags, counters, attributes, version FROM program_states
+        WHERE program_id = ANY(%s::uuid[]) ORDER BY program_id {"FOR UPDATE" if lock else ""}
+        """,
+        [arrays.uuids(program_ids)],
+    )
+    return {row[0]: (_state(row[1], row[2], row[3]), row[4]) for row in rows}
+
+
+# ------------------------------------------------------------------- writing
+def write_holder_states(conn: Connection, states: Sequence[tuple[UUID, EntityState]], now: datetime) -> None:
+    """Replace the states of locked holders."""
+    conn.execute(
+        """
+        UPDATE holders h SET tags = new.tags::text[], counters = new.counters::jsonb, attributes = new.attributes::jsonb,
+               state_changed_at = %s
+        FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[]) AS new (id, tags, counters, attributes)
+        WHERE h.id = new.id
+        """,
+        [now, *_state_columns(states)],
+    )
+
+
+def write_program_states(
+    conn: Connection, states: Sequence[tuple[UUID, EntityState]], versions: dict[UUID, int]
+) -> bool:
+    """Replace program states that are still at the version they were read at; False when one has moved on."""
+    done = conn.execute(
+        """
+        UPDATE program_states s SET tags = new.tags::text[], counters = new.counters::jsonb, attributes = new.attributes::jsonb,
+               version = s.version + 1
+        FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::bigint[]) AS new (id, tags, counters, attributes, version)
+        WHERE s.program_id = new.id AND s.version = new.version
+        """,
+        [*_state_columns(states), arrays.numbers(versions[id_] for id_, _ in states)],
+    )
+    return done.rowcount == len(states)
+
+
+def _state_columns(states: Sequence[tuple[UUID, EntityState]]) -> list[str]:
+    return [
+        arrays.uuids(id_ for id_, _ in states),
+        arrays.texts(arrays.texts(sorted(state.tags)) for _, state in states),
+        arrays.texts(dumps(counters_to_json(state.counters)) for _, state in states),
+        arrays.texts(dumps(dict(state.attributes)) for _, state in states),
+    ]
+
+
+def write_history(conn: Connection, changes: Sequence[RecordedChange], ids: Sequence[UUID]) -> None:
+    """Append rows to the state history."""
+    columns = [
+        arrays.uuids(ids),
+        arrays.uuids(change.event.organization_id for change in changes),
+        arrays.words(change.owner.value for change in changes),
+        arrays.uuids(change.owner_id for change in changes),
+        arrays.words(change.change.state_type for change in changes),
+        arrays.texts(change.change.key for change in changes),
+        arrays.words(change.change.operation for change in changes),
+        arrays.texts(change.change.old_value for change in changes),
+        arrays.texts(change.change.new_value for change in changes),
+        arrays.moments(change.at for change in changes),
+        arrays.uuids(change.event.id for change in changes),
+        arrays.moments(change.event.timestamp for change in changes),
+        arrays.uuids(change.rule_id for change in changes),
+        arrays.uuids(change.event.program_id for change in changes),
+    ]
+    conn.execute(
+        """
+        INSERT INTO state_history (id, organization_id, entity_type, entity_id, state_type, key, operation, old_value, new_value,
+                                   changed_at, event_id, event_timestamp, rule_id, program_id)
+        SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[],
+                             %s::text[], %s::timestamptz[], %s::uuid[], %s::timestamptz[], %s::uuid[], %s::uuid[])
+        """,
+        columns,
+        prepare=True,
+    )
+
+
+def write_outcomes(conn: Connection, outcomes: Sequence[Outcome]) -> None:
+    """Store what became of events, and which rules matched them."""
+    conn.execute(
+        """
+        INSERT INTO event_outcomes (event_id, created_at, organization_id, program_id, participant_id, status, error_code,
+                                    error_message, processed_at, rule_set_id, evaluations)
+        SELECT event_id, created_at, organization_id, program_id, participant_id, status, error_code, error_message, processed_at,
+               rule_set_id, evaluations::json
+        FROM unnest(%s::uuid[], %s::timestamptz[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::text[],
+                    %s::text[], %s::timestamptz[], %s::bigint[], %s::text[])
+            AS new (event_id, created_at, organization_id, program_id, participant_id, status, error_code, error_message,
+                    processed_at, rule_set_id, evaluations)
+        """,
+        _outcome_columns(outcomes),
+        prepare=True,
+    )
+    matches = [(rule_id, outcome.event) for outcome in outcomes for rule_id in outcome.matched_rule_ids]
+    if matches:
+        conn.execute(
+            "INSERT INTO rule_matches SELECT * FROM unnest(%s::uuid[], %s::timestamptz[], %s::uuid[])",
+            [
+                arrays.uuids(rule_id for rule_id, _ in matches),
+                arrays.moments(event.created_at for _, event in matches),
+                arrays.uuids(event.id for _, event in matches),
+            ],
+            prepare=True,
+        )
+
+
+def _outcome_columns(outcomes: Sequence[Outcome]) -> list[str]:
+    return [
+        arrays.uuids(outcome.event.id for outcome in outcomes),
+        arrays.moments(outcome.event.created_at for outcome in outcomes),
+        arrays.uuids(outcome.event.organization_id for outcome in outcomes),
+        arrays.uuids(outcome.event.program_id for outcome in outcomes),
+        arrays.uuids(outcome.event.participant_id for outcome in outcomes),
+        arrays.words(outcome.status for outcome in outcomes),
+        arrays.texts(outcome.error_code for outcome in outcomes),
+        arrays.texts(outcome.error_message for outcome in outcomes),
+        arrays.moments(outcome.processed_at for outcome in outcomes),
+        arrays.numbers(outcome.rule_set_id or None for outcome in outcomes),
+        arrays.texts(dumps(outcome.record.pack()) for outcome in outcomes),
+    ]
+
+
+def finish(conn: Connection, lane: int, queue_seqs: Collection[int]) -> None:
+    """Take finished events off the queue."""
+    conn.execute(
+        "DELETE FROM event_queue WHERE lane = %s AND queue_seq = ANY(%s::bigint[])",
+        [lane, arrays.numbers(queue_seqs)],
+        prepare=True,
+    )
+
+
+def postpone(conn: Connection, lane: int, queue_seq: int, seconds: float) -> None:
+    """Let an event wait for another attempt, and count the one that failed."""
+    conn.execute(
+        """
+        UPDATE event_queue SET state = 'PENDING', attempts = attempts + 1,
+               not_before = openscrip_now() + make_interval(secs => %s), queued_at = openscrip_now()
+        WHERE lane = %s AND queue_seq = %s
+        """,
+        [seconds, lane, queue_seq],
+    )
+
+
+def waiting_lanes(conn: Connection, older_than_seconds: float) -> list[int]:
+    """Lanes with an event that could have been processed since `older_than_seconds`: their wake signal was lost."""
+    rows = conn.execute(
+        """
+        SELECT l.lane FROM lanes l WHERE EXISTS (
+            SELECT 1 FROM event_queue q WHERE q.lane = l.lane
+              AND coalesce(q.not_before, q.queued_at) < openscrip_now() - make_interval(secs => %s))
+        """,
+        [older_than_seconds],
+    )
+    return [row[0] for row in rows]
+
+
+def ensure_partitions(conn: Connection) -> None:
+    """Make the partitions of this month and the next two, where they are missing."""
+    conn.execute("SELECT ensure_partitions(openscrip_now())")

@@ -1,0 +1,78 @@
+"""The Temporal worker process: composition root. Run it as `python worker.py`; as many as you like, on any machine."""
+
+import asyncio
+import contextlib
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import structlog
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from activities.lanes import LaneActivities, SweepActivities
+from db.session import Database
+from runtime.log import configure_logging
+from runtime.metrics import serve_metrics
+from runtime.settings import Settings, get_settings
+from runtime.temporal import connect, ensure_search_attributes, sandbox_runner
+from services.deployment import deployed_lanes
+from workflows.contracts import LEDGER_QUEUE
+from workflows.event_lane import EventLaneWorkflow
+from workflows.lane_sweep import LaneSweepWorkflow
+from workflows.schedules import ensure_schedules
+
+log = structlog.get_logger(__name__)
+
+# A killed worker's sticky tasks go to the others after this long.
+STICKY_TIMEOUT = timedelta(seconds=2)
+GRACE = timedelta(seconds=10)
+
+
+def build_worker(client: Client, database: Database, settings: Settings, lanes: int, executor: ThreadPoolExecutor) -> Worker:
+    """The worker of the ledger queue: lanes, the sweep, and what they call."""
+    queue = settings.temporal_task_queue_prefix + LEDGER_QUEUE
+    lane = LaneActivities(database)
+    sweep = SweepActivities(database, client, lanes, queue, settings.sweep_seconds)
+    return Worker(
+        client,
+        task_queue=queue,
+        workflows=[EventLaneWorkflow, LaneSweepWorkflow],
+        activities=[lane.drain_lane, sweep.sweep_lanes],
+        activity_executor=executor,
+        max_concurrent_activities=settings.database_pool_size,
+        max_concurrent_local_activities=settings.database_pool_size,
+        workflow_runner=sandbox_runner(),
+        sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+        graceful_shutdown_timeout=GRACE,
+    )
+
+
+async def run(settings: Settings, stopping: asyncio.Event) -> None:
+    """Work until `stopping` is set, then let running activities finish."""
+    database = Database(settings.require_database_url(), pool_size=settings.database_pool_size)
+    lanes = await asyncio.to_thread(deployed_lanes, database)
+    client = await connect(settings)
+    await ensure_search_attributes(client)
+    queue = settings.temporal_task_queue_prefix + LEDGER_QUEUE
+    await ensure_schedules(client, timedelta(seconds=settings.sweep_seconds), queue)
+    with contextlib.closing(database), ThreadPoolExecutor(settings.database_pool_size, "activity") as executor:
+        async with build_worker(client, database, settings, lanes, executor):
+            log.info("worker_started", lanes=lanes, temporal=settings.temporal_target)
+            await stopping.wait()
+            log.info("worker_stopping")
+
+
+async def main() -> None:
+    """Run until SIGINT or SIGTERM."""
+    settings = get_settings()
+    configure_logging(settings)
+    serve_metrics(settings)
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    await run(settings, stopping)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

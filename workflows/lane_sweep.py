@@ -1,0 +1,23 @@
+"""The sweep: wakes lanes whose events have waited too long, because the signal that should have woken them was lost."""
+
+from temporalio import workflow
+
+from workflows import contracts, policies
+from workflows.contracts import SweepReport
+
+
+@workflow.defn(name=contracts.SWEEP_WORKFLOW)
+class LaneSweepWorkflow:
+    """One pass of the sweep; a Temporal Schedule starts it every few seconds, never two at once."""
+
+    @workflow.run
+    async def run(self) -> SweepReport:
+        """Wake what waits; returns the lanes woken."""
+        report: SweepReport = await workflow.execute_local_activity(
+            "sweep_lanes",
+            result_type=SweepReport,
+            start_to_close_timeout=policies.SWEEP_TIMEOUT,
+            retry_policy=policies.UNTIL_IT_WORKS,
+        )
+        workflow.set_current_details(f"**Woken** {', '.join(map(str, report.woken)) or 'none'}")
+        return report
