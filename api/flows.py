@@ -1,0 +1,51 @@
+"""The API's side of the flows: a Temporal client, the waker of lanes, the ingest that feeds them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
+
+from anyio import to_thread
+from fastapi import FastAPI
+from temporalio.client import Client
+
+from api.ingest import EventIngest
+from api.waker import LaneWaker
+from db.session import Database
+from runtime.settings import Settings
+from runtime.temporal import connect
+from services.deployment import deployed_lanes
+from workflows.contracts import LEDGER_QUEUE
+from workflows.signals import wake_lane
+
+HEALTH_TIMEOUT = timedelta(seconds=2)
+
+
+@asynccontextmanager
+async def event_flow(app: FastAPI) -> AsyncIterator[None]:
+    """Serve events: `app.state.ingest` and `app.state.waker`.
+
+    Temporal is connected to when it is first needed, so that events are accepted while it is away.
+    """
+    settings: Settings = app.state.settings
+    database: Database = app.state.database
+    lanes = await to_thread.run_sync(deployed_lanes, database)
+    client = await connect(settings, lazy=True)
+    queue = settings.temporal_task_queue_prefix + LEDGER_QUEUE
+    waker = LaneWaker(partial(_wake, client, lanes, queue))
+    ingest = EventIngest(database, waker, lanes)
+    app.state.lanes, app.state.waker, app.state.ingest = lanes, waker, ingest
+    app.state.readiness["temporal"] = partial(_is_reachable, client)
+    try:
+        yield
+    finally:
+        await ingest.close()
+        await waker.close()
+
+
+async def _wake(client: Client, lanes: int, queue: str, lane: int) -> None:
+    await wake_lane(client, lane, lanes, queue=queue)
+
+
+async def _is_reachable(client: Client) -> bool:
+    return await client.service_client.check_health(timeout=HEALTH_TIMEOUT)

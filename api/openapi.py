@@ -1,0 +1,100 @@
+"""The API description: tags, documented errors, the key scheme, and the router every resource starts from."""
+
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+
+from api.errors import STATUS
+from api.requests import StrictRoute
+
+DESCRIPTION = """Open, self-hosted rewards: send **events**, let **rules** decide what they earn, read **balances** from a
+double-entry ledger.
+
+Authenticate with `Authorization: Bearer sk_...`. Amounts are decimal strings, timestamps RFC 3339 in UTC, lists are
+paged by `cursor`, and money operations take an `idempotency_key`."""
+
+TAGS = [
+    {"name": "Programs", "description": "Containers of rules, linked assets and wallets."},
+    {"name": "Assets", "description": "Units of value: points, cashback, nights, credits."},
+    {"name": "Participants", "description": "Users of the client's system, with balances and state."},
+    {"name": "Participant state", "description": "Tags, counters and attributes that rules read and write."},
+    {"name": "Balances", "description": "Adjust, hold, release, forfeit and void value directly."},
+    {"name": "Activity", "description": "Histories and statements of participants and groups."},
+    {"name": "Events", "description": "Signals about participants, stored first and processed in order."},
+    {"name": "Rules", "description": "CEL conditions with actions, evaluated for every event."},
+    {"name": "Ledger", "description": "Journal entries and reports."},
+    {"name": "Operations", "description": "Health, readiness and metrics; no key needed."},
+]
+
+_COMMON = (400, 401, 403, 429, 500, 503)
+
+
+class FaultBody(BaseModel):
+    field: str
+    reason: str
+    message: str
+    expected: str | None
+    received: str | None
+
+
+class ErrorBody(BaseModel):
+    """The body of every error: `code` for machines, `message` for people, `details` as the code has them."""
+
+    code: str
+    message: str
+    request_id: str
+    details: dict[str, Any]
+
+
+def router(tag: str) -> APIRouter:
+    """A router for one resource; its endpoints take full paths."""
+    return APIRouter(route_class=StrictRoute, tags=[tag])
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The documented errors of an operation: the ones every operation has, and these."""
+    return {status: _documented(status) for status in sorted({*_COMMON, *statuses})}
+
+
+def _documented(status: int) -> dict[str, Any]:
+    codes = [code for code, value in STATUS.items() if value == status]
+    example = {"code": codes[0], "message": "…", "request_id": "7d1c2b9e-0a53-4b7e-9d3e-2f6f0c1c8a55", "details": {}}
+    return {
+        "model": ErrorBody,
+        "description": " or ".join(f"`{code}`" for code in codes),
+        "content": {"application/json": {"example": example}},
+    }
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """Build the OpenAPI document once: FastAPI's own 422 is gone, every /v1 operation needs a key."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=list(TAGS)
+        )
+        document["components"]["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer", "description": "An API key: `sk_...`"},
+            "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        }
+        for path, operations in document["paths"].items():
+            for operation in operations.values():
+                _finish(path, operation)
+        for name in ("HTTPValidationError", "ValidationError"):
+            document["components"]["schemas"].pop(name, None)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _finish(path: str, operation: dict[str, Any]) -> None:
+    operation["responses"].pop("422", None) if _is_framework_422(operation) else None
+    if path.startswith("/v1/"):
+        operation["security"] = [{"bearer": []}, {"header": []}]
+
+
+def _is_framework_422(operation: dict[str, Any]) -> bool:
+    found = operation["responses"].get("422", {})
+    return "HTTPValidationError" in str(found)
+
+

@@ -1,0 +1,335 @@
+"""Events: sent, read, retried (events-rules.md 2)."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+from anyio import to_thread
+from fastapi import Query, Request
+from pydantic import ValidationError
+from sqlmodel import Session
+from starlette.responses import Response
+
+from api.deps import Call, CallDep, PathId
+from api.openapi import errors
+from api.openapi import router as router_for
+from api.pagination import Listing
+from api.requests import read_json
+from api.responses import accepted, ok
+from api.schemas import events as schemas
+from api.schemas.common import Paged
+from api.schemas.events import EventByKeyQuery, EventCreate, EventDetailQuery, EventQuery, ParticipantEventQuery
+from api.validation import Located, arrange, cross_faults, located
+from domain.errors import BadRequest, DomainError, Fault
+from domain.event_data import encode_event_data
+from services import events as service
+from services.events import STATUS_SQL, EventFilters, EventRow
+from services.ingest import Accepted, Submission
+from services.paging import SortColumn
+
+router = router_for("Events")
+
+MAX_BATCH = 100
+T = TypeVar("T")
+_TIE = (SortColumn("e.created_at"), SortColumn("e.id", "uuid"))
+EVENTS = Listing(
+    "events",
+    {
+        "created_at": _TIE,
+        "event_timestamp": (SortColumn("e.event_timestamp"), *_TIE),
+        "status": (SortColumn(STATUS_SQL, "text"), *_TIE),
+    },
+)
+
+
+# -------------------------------------------------------------------- sending
+@router.post(
+    "/v1/events",
+    status_code=202,
+    summary="Ingest an event",
+    response_model=schemas.AcceptedEvent,
+    responses=errors(404, 409, 413, 415),
+)
+async def ingest_event(call: CallDep, body: EventCreate) -> Response:
+    """Store an event and answer at once; it is processed in its turn. A known key answers with the original event."""
+    found = _submission(call.organization_id, body)
+    if isinstance(found, DomainError):
+        raise found
+    [result] = await call.request.app.state.ingest.submit([found])
+    if isinstance(result, DomainError):
+        raise result
+    return accepted(_accepted(result), is_replay=result.replayed)
+
+
+@router.post(
+    "/v1/events/batch",
+    status_code=202,
+    summary="Ingest events in batch",
+    response_model=schemas.BatchAnswer,
+    responses=errors(413, 415),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["events"],
+                        "additionalProperties": False,
+                        "properties": {
+                            "events": {
+                                "type": "array",
+                                "minItems": 1,
+                                "maxItems": MAX_BATCH,
+                                "items": {"type": "object", "description": "As the body of POST /v1/events"},
+                            }
+                        },
+                    },
+                    "example": {"events": [schemas.EVENT_EXAMPLE]},
+                }
+            },
+        }
+    },
+)
+async def ingest_batch(call: CallDep) -> Response:
+    """1-100 events, each checked on its own; all accepted ones are stored when this answers."""
+    items, flaws = await _batch_items(call.request)
+    read = [_read_item(call.organization_id, item, flaws.get(index, [])) for index, item in enumerate(items)]
+    results = await call.request.app.state.ingest.submit([item for item in read if isinstance(item, Submission)])
+    stored = iter(results)
+    answers = [item if isinstance(item, DomainError) else next(stored) for item in read]
+    failed = sum(isinstance(answer, DomainError) for answer in answers)
+    return accepted(
+        {
+            "total": len(answers),
+            "success_count": len(answers) - failed,
+            "error_count": failed,
+            "results": [_batch_result(index, answer) for index, answer in enumerate(answers)],
+        }
+    )
+
+
+async def _batch_items(request: Request) -> tuple[list[object], dict[int, list[Located]]]:
+    """The items of a batch, and the unprintable texts found in each; a fault of the envelope refuses the whole."""
+    body, found = await read_json(request)
+    envelope = [(path, fault) for path, fault in found if len(path) < 2 or path[0] != "events"]
+    faults = [fault for _, fault in envelope] + list(_envelope_faults(body))
+    if faults:
+        raise BadRequest(faults)
+    flaws: dict[int, list[Located]] = {}
+    for path, fault in found:
+        flaws.setdefault(int(path[1]), []).append((path[2:], fault))
+    assert isinstance(body, dict)
+    return body["events"], flaws
+
+
+def _envelope_faults(body: object) -> list[Fault]:
+    if not isinstance(body, dict):
+        return [Fault("body", "invalid", "Must be an object", "JSON object")]
+    events = body.get("events")
+    faults = [Fault(name[:255], "unknown_field", "Not known to this endpoint") for name in body if name != "events"]
+    if not events and (events is None or events == []):
+        faults.insert(0, Fault("events", "required", "1-100 events are needed", "array"))
+    elif not isinstance(events, list):
+        faults.insert(0, Fault("events", "invalid", "Must be an array", "array"))
+    elif len(events) > MAX_BATCH:
+        faults.insert(0, Fault("events", "too_long", f"At most {MAX_BATCH} events", "array", str(len(events))))
+    return faults
+
+
+def _read_item(organization_id: UUID, item: object, flaws: list[Located]) -> Submission | DomainError:
+    """One item's form, with every fault of it at once."""
+    body, errors_found = None, []
+    try:
+        body = EventCreate.model_validate(item)
+    except ValidationError as error:
+        errors_found = [{**found, "loc": ("body", *found["loc"])} for found in error.errors(include_url=False)]
+    faults = [*flaws, *located(errors_found, EventCreate, "unknown_field"), *cross_faults(EventCreate, item)]
+    if faults or body is None:
+        return BadRequest(arrange(faults, item, EventCreate))
+    return _submission(organization_id, body)
+
+
+def _submission(organization_id: UUID, body: EventCreate) -> Submission | DomainError:
+    encoded = encode_event_data(body.event_data)
+    if isinstance(encoded, Fault):
+        return BadRequest([encoded])
+    return Submission(
+        organization_id,
+        body.program_id,
+        body.idempotency_key,
+        body.event_timestamp,
+        encoded,
+        body.external_id,
+        body.participant_id,
+        body.recipient_id,
+        body.recipient_external_id,
+    )
+
+
+def _accepted(result: Accepted) -> dict[str, Any]:
+    event = result.event
+    return {
+        "id": event.id,
+        "program_id": event.program_id,
+        "participant_id": event.participant_id,
+        "external_id": event.external_id,
+        "idempotency_key": event.idempotency_key,
+        "event_timestamp": event.event_timestamp,
+        "status": event.status,
+    }
+
+
+def _batch_result(index: int, answer: Accepted | DomainError) -> dict[str, Any]:
+    if isinstance(answer, DomainError):
+        return {"index": index, "status": "error", "error": answer.message, "code": answer.code, "details": answer.details}
+    return {"index": index, "status": "accepted", "event": _accepted(answer)}
+
+
+# -------------------------------------------------------------------- reading
+@router.get("/v1/events", summary="List events", response_model=Paged[schemas.EventItem], responses=errors())
+def list_events(call: CallDep, query: Annotated[EventQuery, Query()]) -> Response:
+    """Events without their evaluations, newest first unless sorted otherwise; unknown ids give an empty list."""
+    filters = EventFilters(
+        program_id=query.program_id,
+        participant_id=query.participant_id,
+        external_id=query.external_id,
+        status=query.status,
+        event_type=query.event_type,
+        rule_id=query.rule_id,
+        created_from=query.from_,
+        created_to=query.to,
+        event_from=query.event_from,
+        event_to=query.event_to,
+    )
+    page = EVENTS.page(query)
+    found = call.run(lambda session: service.list_events(session, call.organization_id, filters, page.keyset, query.sort_by))
+    return page.answer(found, _event)
+
+
+@router.get(
+    "/v1/participants/{id}/activity/events",
+    tags=["Activity"],
+    summary="List participant events",
+    response_model=Paged[schemas.EventItem],
+    responses=errors(404),
+)
+def list_participant_events(call: CallDep, id: PathId, query: Annotated[ParticipantEventQuery, Query()]) -> Response:
+    """Events whose subject or recipient the participant is, newest first."""
+    filters = EventFilters(
+        involves_id=id,
+        program_id=query.program_id,
+        status=query.status,
+        created_from=query.from_,
+        created_to=query.to,
+        event_from=query.event_from,
+        event_to=query.event_to,
+    )
+    page = EVENTS.page(query, id)
+    found = call.run(lambda session: service.list_participant_events(session, call.organization_id, filters, page.keyset))
+    return page.answer(found, _event)
+
+
+@router.get(
+    "/v1/events/by-key", summary="Get event by idempotency key", response_model=schemas.EventRead, responses=errors(404)
+)
+def get_event_by_key(call: CallDep, query: Annotated[EventByKeyQuery, Query()]) -> Response:
+    """The event with its rule evaluations, by its identity."""
+
+    def find(session: Session) -> dict[str, Any]:
+        event = service.find_by_key(session, call.organization_id, query.program_id, query.idempotency_key)
+        return _detailed(session, event, include_skipped=query.include_skipped)
+
+    return ok(call.run(find))
+
+
+@router.get("/v1/events/{id}", summary="Get an event", response_model=schemas.EventRead, responses=errors(404))
+def get_event(call: CallDep, id: PathId, query: Annotated[EventDetailQuery, Query()]) -> Response:
+    """The event with its rule evaluations."""
+
+    def find(session: Session) -> dict[str, Any]:
+        return _detailed(session, service.get_event(session, call.organization_id, id), include_skipped=query.include_skipped)
+
+    return ok(call.run(find))
+
+
+def _detailed(session: Session, event: EventRow, *, include_skipped: bool) -> dict[str, Any]:
+    return {**_event(event), "rule_evaluations": service.rule_evaluations(session, event, include_skipped=include_skipped)}
+
+
+def _event(event: EventRow) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "program_id": event.program_id,
+        "participant_id": event.participant_id,
+        "external_id": event.external_id,
+        "recipient_id": event.recipient_id,
+        "idempotency_key": event.idempotency_key,
+        "event_type": event.event_type,
+        "event_data": event.event_data,
+        "event_timestamp": event.event_timestamp,
+        "received_at": event.created_at,
+        "processed_at": event.processed_at,
+        "status": event.status,
+        "error_code": event.error_code,
+        "error_message": event.error_message,
+        "automation_id": event.automation_id,
+        "caused_by_event_id": event.caused_by_event_id,
+        "chain_depth": event.chain_depth,
+        "created_at": event.created_at,
+        "updated_at": event.updated_at,
+    }
+
+
+# ------------------------------------------------------------------- retrying
+@router.post(
+    "/v1/events/{id}/retry",
+    status_code=202,
+    summary="Retry a failed event",
+    response_model=schemas.RetryAnswer,
+    responses=errors(404, 409),
+)
+async def retry_event(call: CallDep, id: PathId) -> Response:
+    """Queue a FAILED event again, behind what its participant has waiting."""
+    lanes: int = call.request.app.state.lanes
+    failed, lane = await _on_thread(call, lambda session: service.retry(session, call.organization_id, id, lanes))
+    call.request.app.state.waker.wake({lane})
+    return accepted(
+        {
+            "event_id": failed.id,
+            "message": "Event queued for retry",
+            "previous_status": "FAILED",
+            "previous_error": failed.error_message,
+            "status": "PENDING",
+        }
+    )
+
+
+@router.post(
+    "/v1/events/retry",
+    status_code=202,
+    summary="Retry failed events",
+    response_model=schemas.BulkRetryAnswer,
+    responses=errors(404, 413, 415),
+)
+async def retry_events(call: CallDep, body: schemas.BulkRetry) -> Response:
+    """Queue all FAILED events of a program that meet the filters, in the order they were accepted."""
+    lanes: int = call.request.app.state.lanes
+    queued, woken = await _on_thread(
+        call,
+        lambda session: service.retry_all(
+            session,
+            call.organization_id,
+            body.program_id,
+            lanes,
+            error_code=body.error_code,
+            created_from=body.from_,
+            created_to=body.to,
+        ),
+    )
+    call.request.app.state.waker.wake(woken)
+    return accepted({"queued": queued})
+
+
+async def _on_thread(call: Call, work: Callable[[Session], T]) -> T:
+    return await to_thread.run_sync(call.run, work)

@@ -1,0 +1,58 @@
+"""Health, readiness and metrics; no key needed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from anyio import to_thread
+from fastapi import Request
+from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
+from starlette.responses import Response
+
+from api.openapi import router as router_for
+from api.responses import Json
+from db.session import Database
+from services import health
+
+router = router_for("Operations")
+
+CHECK_SECONDS = 3.0
+Check = Callable[[], Awaitable[bool]]
+
+_POOL_USED = Gauge("openscrip_database_connections_used", "Connections of this process in use")
+_POOL_SIZE = Gauge("openscrip_database_connections_max", "Connections this process may open")
+
+
+@router.get("/healthz", summary="Is the process alive?", responses={200: {"description": "It is"}})
+async def healthz() -> Response:
+    return Json({"status": "ok"})
+
+
+@router.get("/readyz", summary="Can requests be served?", responses={503: {"description": "Something they need is missing"}})
+async def readyz(request: Request) -> Response:
+    """Database reachable with current migrations; what else the process needs (Temporal) as `app.state.readiness` says."""
+    database: Database = request.app.state.database
+    checks: dict[str, Check] = {
+        "database": lambda: to_thread.run_sync(health.is_current, database, abandon_on_cancel=True),
+        **request.app.state.readiness,
+    }
+    results = dict(zip(checks, await asyncio.gather(*map(_passes, checks.values())), strict=True))
+    is_ready = all(results.values())
+    states = {name: "ok" if good else "failed" for name, good in results.items()}
+    body = {"status": "ok" if is_ready else "unavailable", "checks": states}
+    return Json(body, status_code=200 if is_ready else 503)
+
+
+async def _passes(check: Check) -> bool:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            return await check()
+    except Exception:  # noqa: BLE001 - whatever fails, it isn't ready
+        return False
+
+
+@router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+async def metrics(request: Request) -> Response:
+    database: Database = request.app.state.database
+    _POOL_USED.set(database.engine.pool.checkedout())  # type: ignore[attr-defined]
+    _POOL_SIZE.set(database.engine.pool.size())  # type: ignore[attr-defined]
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
