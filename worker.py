@@ -31,12 +31,11 @@ GRACE = timedelta(seconds=10)
 
 def build_worker(client: Client, database: Database, settings: Settings, lanes: int, executor: ThreadPoolExecutor) -> Worker:
     """The worker of the ledger queue: lanes, the sweep, and what they call."""
-    queue = settings.temporal_task_queue_prefix + LEDGER_QUEUE
     lane = LaneActivities(database)
-    sweep = SweepActivities(database, client, lanes, queue, settings.sweep_seconds)
+    sweep = SweepActivities(database, client, lanes, settings.sweep_seconds)
     return Worker(
         client,
-        task_queue=queue,
+        task_queue=LEDGER_QUEUE,
         workflows=[EventLaneWorkflow, LaneSweepWorkflow],
         activities=[lane.drain_lane, sweep.sweep_lanes],
         activity_executor=executor,
@@ -54,8 +53,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
     lanes = await asyncio.to_thread(deployed_lanes, database)
     client = await connect(settings)
     await ensure_search_attributes(client)
-    queue = settings.temporal_task_queue_prefix + LEDGER_QUEUE
-    await ensure_schedules(client, timedelta(seconds=settings.sweep_seconds), queue)
+    await ensure_schedules(client, timedelta(seconds=settings.sweep_seconds))
     with contextlib.closing(database), ThreadPoolExecutor(settings.database_pool_size, "activity") as executor:
         async with build_worker(client, database, settings, lanes, executor):
             log.info("worker_started", lanes=lanes, temporal=settings.temporal_target)

@@ -13,7 +13,7 @@ from temporalio import activity
 from temporalio.client import Client
 
 from db.repositories import processing as rows
-from db.session import Database
+from db.session import Connection, Database
 from runtime.metrics import EVENT_BATCH_SECONDS, EVENT_LAG_SECONDS, EVENTS_PROCESSED
 from services.processing import BATCH_EVENTS, Batch, Locks, StartAgain, give_up_or_postpone, process_batch
 from services.transactions import is_transient
@@ -47,7 +47,7 @@ class LaneActivities:
             began = time.monotonic()
             batch = self._drain_once(call.lane, size)
             size = next_size(size, batch)
-            if batch.busy or not batch.events:
+            if batch.busy or not batch.taken:
                 return self._finish(call.lane, report, busy=batch.busy)
             _note(report, batch, time.monotonic() - began)
             if time.monotonic() > deadline:
@@ -59,14 +59,10 @@ class LaneActivities:
             try:
                 return self._transact(lane, limit)
             except Exception as error:
-                if is_unreachable(error):
-                    # nothing counts as an attempt: Temporal tries again until the database is there
+                # while the database can't be reached nothing counts as an attempt: Temporal tries again
+                if limit == 1 or is_unreachable(error):
                     raise
-                log.warning("batch_failed", lane=lane, limit=limit, error=type(error).__name__, exc_info=limit == 1)
-                if limit == 1:
-                    with self.database.connection() as conn:
-                        give_up_or_postpone(conn, lane)
-                    return Batch(events=1)
+                log.warning("batch_failed", lane=lane, limit=limit, error=type(error).__name__)
                 limit //= 2
 
     def _transact(self, lane: int, limit: int) -> Batch:
@@ -75,6 +71,8 @@ class LaneActivities:
         for _ in range(CONFLICT_RETRIES):
             try:
                 with self.database.connection() as conn:
+                    if limit == 1:
+                        return _alone(conn, lane, locks)
                     return process_batch(conn, lane, limit=limit, locks=locks)
             except StartAgain as late:
                 locks = locks.plus(late)
@@ -97,6 +95,22 @@ class LaneActivities:
                 "finished_at": datetime.now(UTC),
             }
         )
+
+
+def _alone(conn: Connection, lane: int, locks: Locks) -> Batch:
+    """One event. Its lane stays locked while its failure is counted: nobody else's can be taken for it."""
+    if not rows.lock_lane(conn, lane):
+        return Batch(busy=True)
+    try:
+        with conn.transaction():
+            return process_batch(conn, lane, limit=1, locks=locks)
+    except StartAgain:
+        raise
+    except Exception as error:
+        if is_unreachable(error) or is_transient(error):
+            raise
+        log.warning("event_attempt_failed", lane=lane, error=type(error).__name__, exc_info=True)
+        return give_up_or_postpone(conn, lane)
 
 
 def next_size(size: int, batch: Batch) -> int:
@@ -137,7 +151,6 @@ class SweepActivities:
     database: Database
     client: Client
     lanes: int
-    queue: str
     older_than_seconds: float
 
     @activity.defn
@@ -145,7 +158,7 @@ class SweepActivities:
         """Wake every lane with an event that has waited too long, and keep the coming months' partitions ready."""
         waiting = await asyncio.to_thread(self._look)
         for lane in waiting:
-            await wake_lane(self.client, lane, self.lanes, queue=self.queue)
+            await wake_lane(self.client, lane, self.lanes)
         return SweepReport(woken=waiting)
 
     def _look(self) -> list[int]:

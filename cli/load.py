@@ -101,7 +101,8 @@ async def _load(
                 await _drained(client, program_id, bar)
         seconds = time.monotonic() - began
     console.print(
-        f"program {program_id}: {tally.accepted} events in {seconds:.1f} s, {tally.accepted / seconds:.0f}/s, {len(tally.errors)} refused"
+        f"program {program_id}: {tally.accepted} events in {seconds:.1f} s, {tally.accepted / seconds:.0f}/s, "
+        f"{len(tally.errors)} refused"
     )
     for message in tally.errors[:10]:
         console.print(f"  {message}", style="red")
@@ -223,11 +224,10 @@ async def _drained(client: httpx.AsyncClient, program_id: str, bar: Progress) ->
 
 async def cashback_program(client: httpx.AsyncClient) -> str:
     """The program "Cashback" with its LOT asset and the four rules of the example; made when there is none."""
-    found = (
-        (await client.get("/v1/programs", params={"search": "Cashback", "limit": 1})).raise_for_status().json()["data"]
-    )
-    if found:
-        return str(found[0]["id"])
+    found = (await client.get("/v1/programs", params={"search": "Cashback"})).raise_for_status().json()["data"]
+    for known in found:
+        if known["name"] == "Cashback":
+            return str(known["id"])
     program = (await client.post("/v1/programs", json={"name": "Cashback"})).raise_for_status().json()
     asset = {
         "program_id": program["id"],

@@ -1,6 +1,6 @@
 """Prometheus metrics, by their documented names (docs/operations.md)."""
 
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import Counter, Histogram, start_http_server
 
 from runtime.settings import Settings
 
@@ -9,13 +9,14 @@ _FAST = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 
 EVENTS_ACCEPTED = Counter("openscrip_events_accepted", "Events stored for the first time")
 EVENTS_REPLAYED = Counter("openscrip_events_replayed", "Submissions answered with an event that was stored before")
 EVENTS_PROCESSED = Counter("openscrip_events_processed", "Events processed, by what became of them", ["status"])
-EVENT_LAG_SECONDS = Histogram("openscrip_event_lag_seconds", "From acceptance to commit, oldest event of each batch", buckets=_FAST)
+EVENT_LAG_SECONDS = Histogram(
+    "openscrip_event_lag_seconds", "From acceptance to commit, oldest event of each batch", buckets=_FAST
+)
 EVENT_BATCH_SECONDS = Histogram("openscrip_event_batch_seconds", "Duration of one lane transaction", buckets=_FAST)
 INGEST_GROUP_SIZE = Histogram(
     "openscrip_ingest_group_size", "Submissions stored by one transaction", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 )
 LANE_WAKES = Counter("openscrip_lane_wakes", "Wake signals sent to lanes, by result", ["result"])
-POOL_IN_USE = Gauge("openscrip_database_connections_in_use", "Database connections taken from the pool")
 
 
 def serve_metrics(settings: Settings) -> None:

@@ -63,9 +63,6 @@ class Settings(BaseSettings):
     temporal_namespace: str = Field(default="default", description="Temporal namespace")
     temporal_tls: bool = Field(default=False, description="Connect to Temporal with TLS; implied by TEMPORAL_API_KEY")
     temporal_api_key: SecretStr | None = Field(default=None, description="API key of Temporal Cloud")
-    temporal_task_queue_prefix: str = Field(
-        default="", description="Put before the name of every task queue, to share a namespace"
-    )
     temporal_encrypt: bool = Field(default=False, description="Encrypt workflow payloads with SECRET_KEY (AES-GCM)")
     temporal_port: int = Field(default=7233, description="Port of the embedded Temporal server", ge=1, le=65535)
     temporal_ui_port: int = Field(default=8233, description="Port of the embedded Temporal UI", ge=1, le=65535)
@@ -76,7 +73,7 @@ class Settings(BaseSettings):
         ge=1,
         le=256,
     )
-    lanes: int = Field(default=8, description="Event lanes; fixed by the first migration of a database", ge=1, le=1024)
+    lanes: int = Field(default=8, description="Event lanes; fixed by the first migration of a database", ge=1, le=256)
     worker_metrics_port: int = Field(
         default=0, description="Port of a worker's Prometheus metrics; 0 serves none", ge=0, le=65535
     )

@@ -5,7 +5,6 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 LEDGER_QUEUE = "openscrip-ledger"
-MAINTENANCE_QUEUE = "openscrip-maintenance"
 
 LANE_WORKFLOW = "EventLaneWorkflow"
 SWEEP_WORKFLOW = "LaneSweepWorkflow"

@@ -18,13 +18,13 @@ from temporalio.client import (
 from workflows import contracts
 
 
-def lane_sweep(every: timedelta, queue: str) -> Schedule:
+def lane_sweep(every: timedelta) -> Schedule:
     """Every few seconds, never two at once, and a missed pass isn't made up for: the next one does all the work."""
     return Schedule(
         action=ScheduleActionStartWorkflow(
             contracts.SWEEP_WORKFLOW,
             id="lane-sweep",
-            task_queue=queue,
+            task_queue=contracts.LEDGER_QUEUE,
             static_summary="wakes lanes whose events have waited too long",
         ),
         spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
@@ -32,9 +32,9 @@ def lane_sweep(every: timedelta, queue: str) -> Schedule:
     )
 
 
-async def ensure_schedules(client: Client, every: timedelta, queue: str) -> None:
+async def ensure_schedules(client: Client, every: timedelta) -> None:
     """Create the schedules, or bring existing ones to this version."""
-    schedule = lane_sweep(every, queue)
+    schedule = lane_sweep(every)
     try:
         await client.create_schedule(contracts.SWEEP_SCHEDULE, schedule)
     except ScheduleAlreadyRunningError:
