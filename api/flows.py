@@ -15,7 +15,6 @@ from db.session import Database
 from runtime.settings import Settings
 from runtime.temporal import connect
 from services.deployment import deployed_lanes
-from workflows.contracts import LEDGER_QUEUE
 from workflows.signals import wake_lane
 
 HEALTH_TIMEOUT = timedelta(seconds=2)
@@ -31,8 +30,7 @@ async def event_flow(app: FastAPI) -> AsyncIterator[None]:
     database: Database = app.state.database
     lanes = await to_thread.run_sync(deployed_lanes, database)
     client = await connect(settings, lazy=True)
-    queue = settings.temporal_task_queue_prefix + LEDGER_QUEUE
-    waker = LaneWaker(partial(_wake, client, lanes, queue))
+    waker = LaneWaker(partial(_wake, client, lanes))
     ingest = EventIngest(database, waker, lanes)
     app.state.lanes, app.state.waker, app.state.ingest = lanes, waker, ingest
     app.state.readiness["temporal"] = partial(_is_reachable, client)
@@ -43,8 +41,8 @@ async def event_flow(app: FastAPI) -> AsyncIterator[None]:
         await waker.close()
 
 
-async def _wake(client: Client, lanes: int, queue: str, lane: int) -> None:
-    await wake_lane(client, lane, lanes, queue=queue)
+async def _wake(client: Client, lanes: int, lane: int) -> None:
+    await wake_lane(client, lane, lanes)
 
 
 async def _is_reachable(client: Client) -> bool:

@@ -49,9 +49,10 @@ class LaneWaker:
                 self._dirty.discard(lane)
                 try:
                     await self._signal(lane)
-                except RPCError as error:
+                except (RPCError, RuntimeError) as error:
+                    # RuntimeError is what a client that has never reached Temporal raises
                     LANE_WAKES.labels("failed").inc()
-                    log.warning("wake_failed", lane=lane, error=error.message)
+                    log.warning("wake_failed", lane=lane, error=str(error))
                     self._dirty.add(lane)
                     await asyncio.sleep(RETRY_SECONDS)
                 else:

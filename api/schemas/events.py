@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
+from pydantic.config import JsonDict
 
 from api.schemas.common import (
     CreateModel,
@@ -26,7 +27,7 @@ from api.schemas.types import Choice, Form, Uuid, refuse, text
 from domain.errors import Fault
 
 RESERVED_KEYS = "sys:"
-EVENT_EXAMPLE = {
+EVENT_EXAMPLE: JsonDict = {
     "program_id": "01890000-0000-7000-8000-0000000000a1",
     "external_id": "customer-42",
     "idempotency_key": "order-1001-completed",

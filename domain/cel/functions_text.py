@@ -6,7 +6,7 @@ import string
 from functools import lru_cache
 from typing import Any, Final
 
-import re2  # type: ignore[import-untyped]
+import re2
 
 from domain.cel.errors import EvaluationError
 from domain.cel.functions_numbers import unsupported, whole
@@ -57,7 +57,7 @@ def pattern(source: str) -> Any:
     options.max_mem = 2 << 20
     try:
         # Given as bytes, since the wrapper maps the positions of a match back to characters otherwise.
-        return re2.compile(source.encode(), options)
+        return re2.compile(source.encode(), options)  # type: ignore[no-untyped-call]
     except (re2.error, UnicodeEncodeError):
         raise EvaluationError("malformed regular expression") from None
 
