@@ -49,7 +49,7 @@ format: .venv/.dev ## Format the code
 
 .PHONY: examples
 examples: .venv/.dev ## Run the acceptance examples of the specification
-	$(PYTEST) -m example
+	$(PYTEST) -n $(JOBS) --dist loadgroup -m example -q
 
 .PHONY: replay
 replay: .venv/.dev ## Replay recorded workflow histories

@@ -27,6 +27,9 @@ log = structlog.get_logger(__name__)
 # A killed worker's sticky tasks go to the others after this long.
 STICKY_TIMEOUT = timedelta(seconds=2)
 GRACE = timedelta(seconds=10)
+# Draining is Python's work: a second one fills the pauses in which the first waits for the database, more would only take
+# turns at the interpreter and make smaller batches.
+DRAINS_AT_ONCE = 2
 
 
 def build_worker(client: Client, database: Database, settings: Settings, lanes: int, executor: ThreadPoolExecutor) -> Worker:
@@ -40,7 +43,7 @@ def build_worker(client: Client, database: Database, settings: Settings, lanes: 
         activities=[lane.drain_lane, sweep.sweep_lanes],
         activity_executor=executor,
         max_concurrent_activities=settings.database_pool_size,
-        max_concurrent_local_activities=settings.database_pool_size,
+        max_concurrent_local_activities=DRAINS_AT_ONCE,
         workflow_runner=sandbox_runner(),
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         graceful_shutdown_timeout=GRACE,

@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from temporalio import activity
 from temporalio.client import Client
 
+from db.repositories import event_queue as queue
 from db.repositories import processing as rows
 from db.session import Connection, Database
 from runtime.metrics import EVENT_BATCH_SECONDS, EVENT_LAG_SECONDS, EVENTS_PROCESSED
@@ -22,8 +23,8 @@ from workflows.signals import wake_lane
 
 log = structlog.get_logger(__name__)
 
-# One call drains for about this long, so that the flow sees signals and its details stay fresh under a flood.
-SLICE_SECONDS = 1.0
+# One call drains for about this long: then other lanes of this worker have their turn, and the flow renews its details.
+SLICE_SECONDS = 0.3
 FIRST_BATCH = 64
 SMALLEST_BATCH = 8
 CONFLICT_RETRIES = 20
@@ -39,7 +40,7 @@ class LaneActivities:
 
     @activity.defn
     def drain_lane(self, call: DrainInput) -> DrainReport:
-        """Process the lane's events until none is left or a second is over. Any number of runs have the effect of one."""
+        """Process the lane's events until none is left or its slice of time is over; any number of runs have one effect."""
         report = DrainReport()
         deadline = time.monotonic() + SLICE_SECONDS
         size = FIRST_BATCH
@@ -84,8 +85,8 @@ class LaneActivities:
 
     def _finish(self, lane: int, report: DrainReport, *, busy: bool = False, more: bool = False) -> DrainReport:
         with self.database.connection() as conn:
-            backlog = rows.backlog(conn, lane)
-            retry = rows.next_attempt_in(conn, lane) if backlog else None
+            backlog = queue.backlog(conn, lane)
+            retry = queue.next_attempt_in(conn, lane) if backlog else None
         return report.model_copy(
             update={
                 "backlog": backlog,
@@ -99,7 +100,7 @@ class LaneActivities:
 
 def _alone(conn: Connection, lane: int, locks: Locks) -> Batch:
     """One event. Its lane stays locked while its failure is counted: nobody else's can be taken for it."""
-    if not rows.lock_lane(conn, lane):
+    if not queue.lock_lane(conn, lane):
         return Batch(busy=True)
     try:
         with conn.transaction():
@@ -164,4 +165,4 @@ class SweepActivities:
     def _look(self) -> list[int]:
         with self.database.connection() as conn:
             rows.ensure_partitions(conn)
-            return rows.waiting_lanes(conn, self.older_than_seconds)
+            return queue.waiting_lanes(conn, self.older_than_seconds)

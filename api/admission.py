@@ -126,15 +126,16 @@ class Turnstile:
         async with self._leasing.setdefault(organization_id, anyio.Lock()):
             verdict = self._limiter.take(organization_id, time.monotonic())
             while verdict is None:
-                granted, left = await to_thread.run_sync(self._ask, organization_id, limiter=self._threads)
+                most_left = self._limiter.most_left(organization_id, time.monotonic())
+                granted, left = await to_thread.run_sync(self._ask, organization_id, most_left, limiter=self._threads)
                 now = time.monotonic()
                 self._limiter.feed(organization_id, granted, left, now)
                 verdict = self._limiter.take(organization_id, now)
             return verdict
 
-    def _ask(self, organization_id: UUID) -> tuple[float, float]:
+    def _ask(self, organization_id: UUID, most_left: float) -> tuple[float, float]:
         with self._database.session() as session:
-            return self._limiter.lease(session, organization_id)
+            return self._limiter.lease(session, organization_id, most_left)
 
     def _describe(self, verdict: Verdict, headers: Headers) -> None:
         full_at = int(-(-(time.time() + verdict.full_in) // 1))

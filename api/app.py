@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 
 import anyio.to_thread
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from api.admission import KeyCache, Turnstile
 from api.flows import event_flow
@@ -34,8 +35,7 @@ def create_app(settings: Settings | None = None, parts: Sequence[LifespanPart] =
         description=DESCRIPTION,
         lifespan=_lifespan,
         redirect_slashes=False,
-        docs_url=None,
-        redoc_url=None,
+        openapi_url=None,
         separate_input_output_schemas=False,
     )
     app.state.settings = settings
@@ -43,10 +43,18 @@ def create_app(settings: Settings | None = None, parts: Sequence[LifespanPart] =
     app.state.readiness = {}
     for router in ROUTERS:
         app.router.routes.extend(router.routes)
-    app.router.middleware_stack = Dispatch(app.router.routes, app.router.app)
-    app.add_middleware(Gate)
+    dispatch = app.state.dispatch = Dispatch(app.router.routes, app.router.app)
+    # our own stack in place of the framework's: the gate answers every exception, the dispatch finds every route
+    app.build_middleware_stack = lambda: _stack(app, dispatch)  # type: ignore[method-assign]
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     return app
+
+
+def _stack(app: FastAPI, dispatch: Dispatch) -> ASGIApp:
+    stack: ASGIApp = dispatch
+    for middleware, args, options in reversed(app.user_middleware):
+        stack = middleware(stack, *args, **options)
+    return Gate(stack)
 
 
 @asynccontextmanager

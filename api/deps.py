@@ -54,11 +54,12 @@ class Call:
         return transact(self.database, work)
 
 
-async def _call(request: Request) -> Call:
+async def call_of(request: Request) -> Call:
+    """The call that a request makes."""
     return Call(request.state.principal, request.app.state.database, request)
 
 
-CallDep = Annotated[Call, Depends(_call)]
+CallDep = Annotated[Call, Depends(call_of)]
 
 PathId = Annotated[Uuid, Path(alias="id", description="The resource's UUID")]
 ProgramPathId = Annotated[Uuid, Path(alias="programId", description="The program's UUID")]

@@ -143,5 +143,3 @@ def _is_unreachable(error: Exception) -> bool:
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     return isinstance(error, OperationalError | psycopg.OperationalError | PoolTimeout) or is_transient(error)
-
-

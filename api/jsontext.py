@@ -119,9 +119,12 @@ def _default(value: object) -> object:
     raise TypeError(f"{type(value).__name__} can't be written as JSON")
 
 
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_default)
+
+
 def dumps(value: object) -> bytes:
     """Write compact JSON: lower-case UUIDs, timestamps in UTC, a Decimal as the exact number it is (amounts are strings)."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_default)
+    text = _encoder.encode(value)
     if "\\u0000number:" in text:
         text = _EXACT.sub(r"\1", text)
     return text.encode("utf-8")

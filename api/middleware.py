@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 from uuid import uuid4
 
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from prometheus_client import Histogram
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.admission import admit
 from api.errors import MethodNotAllowed, as_refusal, render, unknown_route
+from api.requests import StrictRoute
 from domain.errors import bad_request
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -23,6 +25,7 @@ _SECONDS = Histogram(
     ["method", "route", "status"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
+_series: dict[tuple[str, str, int], Histogram] = {}
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 
@@ -75,7 +78,11 @@ def _observe(scope: Scope, status: int, seconds: float) -> None:
     route = scope.get("route")
     path = route.path if route is not None else "none"
     method = scope["method"] if scope["method"] in _METHODS else "other"
-    _SECONDS.labels(method, path, str(status)).observe(seconds)
+    series = (method, path, status)
+    found = _series.get(series)
+    if found is None:
+        found = _series[series] = _SECONDS.labels(method, path, str(status))
+    found.observe(seconds)
 
 
 class _Node:
@@ -86,7 +93,7 @@ class _Node:
     def __init__(self) -> None:
         self.children: dict[str, _Node] = {}
         self.parameter: _Node | None = None
-        self.routes: dict[str, tuple[Route, tuple[str, ...]]] = {}
+        self.routes: dict[str, tuple[Route, ASGIApp, tuple[str, ...]]] = {}
 
 
 class Dispatch:
@@ -99,6 +106,10 @@ class Dispatch:
     def __init__(self, routes: Iterable[Any], lifespan: ASGIApp) -> None:
         self._root = _Node()
         self._lifespan = lifespan
+        self.add(routes)
+
+    def add(self, routes: Iterable[Any]) -> None:
+        """Serve these routes too."""
         for route in routes:
             self._add(route)
 
@@ -111,10 +122,10 @@ class Dispatch:
         method = scope["method"]
         for node, values in found:
             if (match := node.routes.get(method)) is not None:
-                route, names = match
+                route, app, names = match
                 scope["route"], scope["endpoint"] = route, route.endpoint
                 scope["path_params"] = dict(zip(names, values, strict=True))
-                return await route.app(scope, receive, send)
+                return await app(scope, receive, send)
         if not found:
             raise unknown_route(scope["path"])
         raise MethodNotAllowed(sorted({name for node, _ in found for name in node.routes}))
@@ -128,10 +139,12 @@ class Dispatch:
                 node = node.parameter
             else:
                 node = node.children.setdefault(segment, _Node())
+        # the framework's own routes expect its exit stack around them
+        app = route.app if isinstance(route, StrictRoute) else AsyncExitStackMiddleware(route.app)
         for method in route.methods or ():
             if method in node.routes:
                 raise ValueError(f"{method} {route.path} is defined twice")
-            node.routes[method] = (route, tuple(names))
+            node.routes[method] = (route, app, tuple(names))
 
 
 def _walk(

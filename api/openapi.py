@@ -96,5 +96,3 @@ def _finish(path: str, operation: dict[str, Any]) -> None:
 def _is_framework_422(operation: dict[str, Any]) -> bool:
     found = operation["responses"].get("422", {})
     return "HTTPValidationError" in str(found)
-
-

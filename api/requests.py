@@ -3,17 +3,20 @@
 Endpoints stay ordinary FastAPI endpoints with pydantic bodies and queries; they are only called with valid input.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from inspect import iscoroutinefunction
 from typing import Any
 
-from fastapi.dependencies.utils import solve_dependencies
-from fastapi.exceptions import RequestValidationError
+from anyio import to_thread
+from fastapi.dependencies.utils import request_params_to_args
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
+from api.deps import call_of
 from api.errors import PayloadTooLarge, UnsupportedMediaType
 from api.idempotency import FIELD, HEADER, apply_header, takes_key
 from api.jsontext import parse_json, printable
@@ -37,51 +40,81 @@ class Form:
 
 
 class StrictRoute(APIRoute):
-    """The route class of every endpoint: `APIRouter(route_class=StrictRoute)`."""
+    """The route class of every endpoint: `APIRouter(route_class=StrictRoute)`.
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-        reader = _Reader(self)
+    FastAPI reads the signature and describes the operation; requests are served here, in one pass. An endpoint may take
+    ids of its path, one query model, one body, a `Call` (CallDep) and the Request, and returns a Response.
+    """
 
-        async def strict(request: Request) -> Response:
-            form = await reader.read(request)
-            query = dict(request.query_params) if request.scope["query_string"] else {}
-            own = reader.own_faults(form, query)
-            if form.faults or form.header_fault or any(own):
-                errors = await reader.validate(request, form)
-                raise BadRequest(reader.arrange(form, query, errors, own))
-            try:
-                return await handle(request)
-            except RequestValidationError as error:
-                raise BadRequest(reader.arrange(form, query, error.errors(), own)) from None
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        self.reader = _Reader(self)
+        self.app = self.serve
 
-        return strict
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; refusals are raised."""
+        request = Request(scope, receive, send)
+        values = await self.reader.values(request)
+        if self.reader.is_async:
+            response = await self.endpoint(**values)
+        else:
+            response = await to_thread.run_sync(partial(self.endpoint, **values))
+        await response(scope, receive, send)
 
 
 class _Reader:
-    """What one route's requests may look like."""
+    """What one route's requests may look like, and what its endpoint is called with."""
 
     def __init__(self, route: APIRoute) -> None:
         self.route = route
+        self.is_async = iscoroutinefunction(route.endpoint)
+        self.body_field = route.body_field
         self.body_model = _model(route.body_field.field_info.annotation) if route.body_field else None
-        self.has_body = route.body_field is not None
         self.takes_key = takes_key(self.body_model)
         parameters = route.dependant.query_params
         self.query_model = _model(parameters[0].field_info.annotation) if len(parameters) == 1 else None
         self.query_names = {parameter.alias for parameter in parameters}
         self.has_cross = any(_has_cross(model) for model in (self.body_model, self.query_model))
-        if route.body_field is not None and not (self.body_model and issubclass(self.body_model, RequestModel)):
+        self._require_served(route)
+
+    def _require_served(self, route: APIRoute) -> None:
+        wanted = route.dependant
+        beyond = [wanted.header_params, wanted.cookie_params, wanted.background_tasks_param_name, wanted.response_param_name]
+        if any(beyond) or any(needed.call is not call_of for needed in wanted.dependencies) or len(wanted.body_params) > 1:
+            raise TypeError(f"{route.path}: an endpoint takes path ids, a query model, a body, CallDep and the Request")
+        if self.body_field is not None and not (self.body_model and issubclass(self.body_model, RequestModel)):
             raise TypeError(f"{route.path}: a body must be a CreateModel or UpdateModel")
+
+    async def values(self, request: Request) -> dict[str, Any]:
+        """The arguments of the endpoint; BadRequest with everything that is wrong."""
+        form = await self.read(request)
+        query = dict(request.query_params) if request.scope["query_string"] else {}
+        wanted = self.route.dependant
+        values, errors = request_params_to_args(wanted.path_params, request.path_params)
+        asked, query_errors = request_params_to_args(wanted.query_params, request.query_params)
+        errors += query_errors
+        if self.body_field is not None:
+            body, body_errors = self.body_field.validate(form.body, {}, loc=("body",))
+            values[wanted.body_params[0].name] = body
+            errors += body_errors or []
+        own = self.own_faults(form, query)
+        if errors or form.faults or form.header_fault or any(own):
+            raise BadRequest(self.arrange(form, query, errors, own))
+        values |= asked
+        for needed in wanted.dependencies:
+            values[str(needed.name)] = await call_of(request)
+        if wanted.request_param_name:
+            values[wanted.request_param_name] = request
+        return values
 
     async def read(self, request: Request) -> Form:
         """Read the body where there is one to be read; 413, 415 and JSON syntax are refused here."""
         form = Form()
-        if not self.has_body:
+        if self.body_field is None:
             return form
         form.body, form.faults = await read_json(request)
         if self.takes_key:
             form.is_key_from_header, form.header_fault = apply_header(request.headers, form.body)
-        request._body, request._json = b"{}", form.body  # noqa: SLF001 - what FastAPI will ask this request for
         return form
 
     def own_faults(self, form: Form, query: dict[str, str]) -> tuple[list[Located], list[Located]]:
@@ -97,20 +130,7 @@ class _Reader:
             ]
         return list(cross_faults(self.body_model, form.body)), [*unknown, *cross_faults(self.query_model, query)]
 
-    async def validate(self, request: Request, form: Form) -> list[Any]:
-        """The rest of the faults, when some are known already: the endpoint isn't called."""
-        solved = await solve_dependencies(
-            request=request,
-            dependant=self.route.dependant,
-            body=form.body,
-            async_exit_stack=request.scope["fastapi_inner_astack"],
-            embed_body_fields=False,
-        )
-        return solved.errors
-
-    def arrange(
-        self, form: Form, query: dict[str, str], errors: Any, own: tuple[list[Located], list[Located]]
-    ) -> list[Fault]:
+    def arrange(self, form: Form, query: dict[str, str], errors: Any, own: tuple[list[Located], list[Located]]) -> list[Fault]:
         """Everything wrong with a request: body, path, query, key header, in this order."""
         by_place: dict[str, list[Any]] = {"body": [], "path": [], "query": [], "header": []}
         for error in errors:

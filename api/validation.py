@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel
@@ -74,14 +75,21 @@ def cross_faults(model: type[BaseModel] | None, data: object, prefix: Path = ())
     for fault in model.cross_faults(given):
         path = prefix + parse_path(fault.field)
         yield path, replace(fault, field=path_text(path))
-    for name, field in model.model_fields.items():
-        nested = model_in(field.annotation)
-        value = given.get(field.alias or name)
-        if nested is None or value is None:
+    for name, nested, is_list in _nested_in(model):
+        value = given.get(name)
+        if value is None or is_list != isinstance(value, list):
             continue
-        where = (*prefix, field.alias or name)
+        where = (*prefix, name)
         for index, item in enumerate(value) if isinstance(value, list) else ((None, value),):
             yield from cross_faults(nested, item, where if index is None else (*where, index))
+
+
+@cache
+def _nested_in(model: type[BaseModel]) -> tuple[tuple[str, type[BaseModel], bool], ...]:
+    """The fields that hold other models: their names in requests, the models, whether they are lists of them."""
+    fields = ((field.alias or name, field.annotation) for name, field in model.model_fields.items())
+    found = ((name, model_in(annotation), _is_list(annotation)) for name, annotation in fields)
+    return tuple((name, nested, is_list) for name, nested, is_list in found if nested is not None)
 
 
 def parse_path(text: str) -> Path:
@@ -138,6 +146,10 @@ def model_in(annotation: Any) -> type[BaseModel] | None:
     return next((found for part in get_args(annotation) if (found := model_in(part)) is not None), None)
 
 
+def _is_list(annotation: Any) -> bool:
+    return get_origin(annotation) is list or any(map(_is_list, get_args(annotation)))
+
+
 def _expected_at(model: type[BaseModel] | None, path: Path) -> str | None:
     for index, step in enumerate(path):
         if model is None or isinstance(step, int):
@@ -163,5 +175,3 @@ def _described(annotation: Any) -> str | None:
     if plain is not None:
         return plain
     return next((text for part in get_args(annotation) if (text := _described(part)) is not None), None)
-
-

@@ -71,9 +71,7 @@ def load(
     file: Annotated[Path, typer.Argument(help="CSV with a header line", exists=True, dir_okay=False)],
     key: Annotated[str, typer.Option(envvar="OPENSCRIP_KEY", help="API key (sk_...)")],
     url: Annotated[str, typer.Option(help="The API")] = "http://127.0.0.1:8000",
-    program: Annotated[
-        str | None, typer.Option(help="Program id; by default a cashback program is made or reused")
-    ] = None,
+    program: Annotated[str | None, typer.Option(help="Program id; by default a cashback program is made or reused")] = None,
     customer: Annotated[str, typer.Option(help="Column with your id of the customer")] = "customer_id",
     date: Annotated[str, typer.Option(help="Column with the date or RFC 3339 time")] = "date",
     amount: Annotated[str, typer.Option(help="Column with the amount")] = "amount",
@@ -84,9 +82,7 @@ def load(
     asyncio.run(_load(file, url, key, program, Columns(customer, date, amount), streams, wait))
 
 
-async def _load(
-    file: Path, url: str, key: str, program: str | None, columns: Columns, streams: int, wait: bool
-) -> None:
+async def _load(file: Path, url: str, key: str, program: str | None, columns: Columns, streams: int, wait: bool) -> None:
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as client:
         program_id = program or await cashback_program(client)
@@ -111,9 +107,7 @@ async def _load(
 
 
 def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
-    )
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console)
 
 
 def read(file: Path, columns: Columns, program_id: str) -> Iterator[tuple[str, str]]:
@@ -128,9 +122,7 @@ def read(file: Path, columns: Columns, program_id: str) -> Iterator[tuple[str, s
             try:
                 yield row[columns.customer], _event(row, columns, program_id, key)
             except (InvalidOperation, TypeError) as error:
-                raise typer.BadParameter(
-                    f"{file.name} line {reader.line_num}: {columns.amount} isn't a number"
-                ) from error
+                raise typer.BadParameter(f"{file.name} line {reader.line_num}: {columns.amount} isn't a number") from error
 
 
 def _event(row: dict[str, str], columns: Columns, program_id: str, key: str) -> str:
@@ -138,11 +130,7 @@ def _event(row: dict[str, str], columns: Columns, program_id: str, key: str) -> 
     if "T" not in moment:
         moment += "T00:00:00Z"
     data: dict[str, object] = {"type": "purchase", "amount": Decimal(row[columns.amount].strip())}
-    data |= {
-        name: value
-        for name, value in row.items()
-        if name not in (columns.customer, columns.date, columns.amount) and value
-    }
+    data |= {name: value for name, value in row.items() if name not in (columns.customer, columns.date, columns.amount) and value}
     event = {
         "program_id": program_id,
         "idempotency_key": key,
@@ -239,9 +227,7 @@ async def cashback_program(client: httpx.AsyncClient) -> str:
     }
     asset_id = (await client.post("/v1/assets", json=asset)).raise_for_status().json()["id"]
     for rule in CASHBACK_RULES:
-        actions = [
-            {**action, "asset_id": asset_id} if action["type"] == "CREDIT" else action for action in rule["actions"]
-        ]
+        actions = [{**action, "asset_id": asset_id} if action["type"] == "CREDIT" else action for action in rule["actions"]]
         body = {**rule, "program_id": program["id"], "actions": actions}
         (await client.post("/v1/rules", json=body)).raise_for_status()
     return str(program["id"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
@@ -17,7 +18,6 @@ org = typer.Typer(help="Organizations: the tenants of this deployment.", no_args
 key = typer.Typer(help="API keys of an organization.", no_args_is_help=True)
 app.add_typer(org, name="org")
 app.add_typer(key, name="key")
-app.command()(load)
 app.command()(load)
 
 OrganizationId = Annotated[UUID, typer.Argument(help="Id of the organization, see `org list`.")]
@@ -67,6 +67,21 @@ def doctor(
     from cli.doctor import run
 
     run(show_settings=settings)
+
+
+@app.command()
+def bench(
+    seconds: Annotated[int, typer.Option(help="Seconds of each pgbench round.", min=1)] = 5,
+    events: Annotated[int, typer.Option(help="Events of each batch round; the others send fewer.", min=20)] = 10_000,
+    rounds: Annotated[int, typer.Option(help="Rounds of batch and single ingest.", min=1)] = 3,
+    only: Annotated[list[str] | None, typer.Option(help="batch, single, latency or baseline; may be repeated.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the results to this file, too.", dir_okay=False)] = None,
+    check: Annotated[bool, typer.Option("--check", help="Exit with 1 when a budget is missed.")] = False,
+) -> None:
+    """Measure throughput and latency against pgbench, on servers and data of its own."""
+    from cli.bench import run
+
+    run(seconds=seconds, events=events, rounds=rounds, only=only, json_file=json, check=check)
 
 
 @org.command("create")

@@ -49,9 +49,7 @@ def _seed(connection: Connection, lanes: int) -> None:
     execute = connection.execute
     execute(text("INSERT INTO deployment (lanes) VALUES (:lanes) ON CONFLICT DO NOTHING"), {"lanes": lanes})
     execute(
-        text(
-            "INSERT INTO lanes SELECT generate_series(0, (SELECT lanes FROM deployment) - 1)::smallint ON CONFLICT DO NOTHING"
-        )
+        text("INSERT INTO lanes SELECT generate_series(0, (SELECT lanes FROM deployment) - 1)::smallint ON CONFLICT DO NOTHING")
     )
     execute(text("SELECT ensure_partitions(openscrip_now())"))
     connection.commit()

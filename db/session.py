@@ -38,9 +38,7 @@ def sqlalchemy_url(database_url: str) -> str:
 def assume_application_role(connection: Any) -> None:
     """Drop to the role that may only append to the ledger, where this login may (owner logins may; others stay as they are)."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT 1 FROM pg_roles WHERE rolname = %s AND pg_has_role(current_user, oid, 'SET')", (APPLICATION_ROLE,)
-        )
+        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s AND pg_has_role(current_user, oid, 'SET')", (APPLICATION_ROLE,))
         if cursor.fetchone():
             cursor.execute(f"SET ROLE {APPLICATION_ROLE}")
     connection.commit()

@@ -38,7 +38,7 @@ def parse_signed(text: object) -> Decimal:
 
 def _parse(text: object, pattern: re.Pattern[str]) -> Decimal:
     if not isinstance(text, str) or len(text) > 1000 or not pattern.fullmatch(text):
-        raise AmountError("invalid", "must be a decimal string like \"12.50\"")
+        raise AmountError("invalid", 'must be a decimal string like "12.50"')
     integer, _, fraction = text.removeprefix("-").partition(".")
     whole = integer.lstrip("0")
     significant = len((whole + fraction).lstrip("0"))
@@ -60,7 +60,7 @@ def has_more_decimals(value: Decimal, scale: int) -> bool:
 def format_amount(value: Decimal, scale: int) -> str:
     """Fixed point with exactly `scale` decimals; zero is never signed."""
     scaled = to_scale(value, scale)
-    return format(scaled if scaled else abs(scaled), "f")
+    return format(scaled or scaled.copy_abs(), "f")
 
 
 def format_plain(value: Decimal) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from domain.durations import parse_duration
-from domain.money import CEILING, MAX_SCALE, format_plain, to_scale
+from domain.money import CEILING, CONTEXT, MAX_SCALE, format_plain, to_scale
 
 ZERO = Decimal(0)
 
@@ -74,21 +74,15 @@ class EntityState:
             return self, ()
         return replace(self, tags=self.tags - {tag}), (StateChange("tag", tag, "remove"),)
 
-    def add_to_counter(
-        self, key: str, amount: Decimal, reset_after: str | None, now: datetime
-    ) -> tuple["EntityState", Changes]:
+    def add_to_counter(self, key: str, amount: Decimal, reset_after: str | None, now: datetime) -> tuple["EntityState", Changes]:
         """Add to a counter, resetting a lapsed one first; `reset_after` None keeps the setting, "" removes it.
 
         Raises CounterOutOfRange. Increments never move `last_reset_at`.
         """
         old = self.counters.get(key)
-        history: Changes = ()
-        base = old or Counter(ZERO)
-        if base.has_lapsed(now):
-            history = (StateChange("counter", key, "auto_reset", format_plain(base.value), "0"),)
-            base = replace(base, value=ZERO, last_reset_at=now)
-        value = to_scale(base.value + amount, MAX_SCALE)
-        if abs(value) >= CEILING:
+        base, history = _reset_if_lapsed(key, old or Counter(ZERO), now)
+        value = to_scale(CONTEXT.add(base.value, amount), MAX_SCALE)
+        if value.copy_abs() >= CEILING:
             raise CounterOutOfRange(f"counter {key} would have more than 20 integer digits")
         new = replace(_with_reset(base, reset_after, now), value=value)
         before = None if old is None else format_plain(base.value)
@@ -101,13 +95,13 @@ class EntityState:
     def set_counter(self, key: str, value: Decimal, reset_after: str | None, now: datetime) -> tuple["EntityState", Changes]:
         """Set a counter absolutely; with auto-reset on, its period begins now."""
         old = self.counters.get(key)
-        new = replace(_with_reset(old or Counter(ZERO), reset_after, now), value=value)
+        base, history = _reset_if_lapsed(key, old or Counter(ZERO), now)
+        new = replace(_with_reset(base, reset_after, now), value=value)
         if new.reset_after is not None:
             new = replace(new, last_reset_at=now)
-        history: Changes = ()
-        if old is None or old.value != value:
-            before = None if old is None else format_plain(old.value)
-            history = (StateChange("counter", key, "set", before, format_plain(value)),)
+        if old is None or base.value != value:
+            before = None if old is None else format_plain(base.value)
+            history += (StateChange("counter", key, "set", before, format_plain(value)),)
         return replace(self, counters={**self.counters, key: new}), history
 
     def delete_counter(self, key: str) -> tuple["EntityState", Changes]:
@@ -133,6 +127,13 @@ class EntityState:
             return self, ()
         rest = {name: value for name, value in self.attributes.items() if name != key}
         return replace(self, attributes=rest), (StateChange("attribute", key, "delete", old),)
+
+
+def _reset_if_lapsed(key: str, counter: Counter, now: datetime) -> tuple[Counter, Changes]:
+    if not counter.has_lapsed(now):
+        return counter, ()
+    change = StateChange("counter", key, "auto_reset", format_plain(counter.value), "0")
+    return replace(counter, value=ZERO, last_reset_at=now), (change,)
 
 
 def _with_reset(counter: Counter, reset_after: str | None, now: datetime) -> Counter:
@@ -165,5 +166,3 @@ def _counter_from_json(stored: object) -> Counter:
         return Counter(Decimal(stored))
     assert isinstance(stored, dict)
     return Counter(Decimal(stored["value"]), stored["reset_after"], datetime.fromisoformat(stored["last_reset_at"]))
-
-

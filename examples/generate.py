@@ -1,4 +1,4 @@
-"""Write `purchases.csv`: 700 made-up purchases, always the same ones. Run: python examples/generate.py > examples/purchases.csv"""
+"""Write 700 made-up purchases, always the same ones. Run: python examples/generate.py > examples/purchases.csv"""
 
 import random
 import sys

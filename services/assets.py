@@ -126,9 +126,7 @@ def update_asset(
     if "expiry_notice_days" in wanted and asset.inventory_mode == InventoryMode.SIMPLE:
         raise bad_request("expiry_notice_days", "not_allowed", "Only assets with lots expire")
     if "max_transaction_amount" in wanted:
-        wanted["max_transaction_amount"] = _ceiling(
-            wanted["max_transaction_amount"], asset.scale, asset_id, is_strict=is_strict
-        )
+        wanted["max_transaction_amount"] = _ceiling(wanted["max_transaction_amount"], asset.scale, asset_id, is_strict=is_strict)
     if wanted and asset.status == AssetStatus.ARCHIVED:
         raise AssetArchived(asset_id=str(asset_id))
     different = {name: value for name, value in wanted.items() if getattr(asset, name) != value}
@@ -178,9 +176,7 @@ def unlink_asset(session: Session, organization_id: UUID, program_id: UUID, asse
 
 
 def _link(session: Session, asset: Asset, program_id: UUID, now: datetime) -> None:
-    session.add(
-        ProgramAsset(program_id=program_id, asset_id=asset.id, organization_id=asset.organization_id, linked_at=now)
-    )
+    session.add(ProgramAsset(program_id=program_id, asset_id=asset.id, organization_id=asset.organization_id, linked_at=now))
     session.flush()
     if asset.issuance_policy == IssuancePolicy.PREFUNDED:
         repository.insert_wallet(session, asset.organization_id, program_id, asset.id)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
 from uuid import UUID
 
 from sqlmodel import Session
@@ -12,104 +11,18 @@ from sqlmodel import Session
 from db.repositories.ledger_terms import Terms, lock_participant, missing_lots
 from db.session import Connection, psycopg_of
 from domain.errors import ParticipantInactive, bad_request, not_found
-from domain.ledger.accounts import NIL, AccountKey, AssetTerms, Balance, Bucket, EntityType
+from domain.ledger.accounts import NIL, AccountKey, AssetTerms, Balance, EntityType
 from domain.ledger.books import Books
-from domain.ledger.credit import Settle, When, credit
+from domain.ledger.credit import When, credit
 from domain.ledger.debit import debit
 from domain.ledger.due import post_due
-from domain.ledger.entries import LotMove, Origin
-from domain.ledger.lots import EVERYTHING, Selection
+from domain.ledger.entries import Origin
 from domain.ledger.moves import MoveResult, forfeit, hold, release, void_hold
+from services.movements import Adjusted, Adjustment, AdjustType, Moved, Movement, Operation
 from services.posting import Desk, named_terms, open_desk, recorded, require_open
 from services.state import Author
 
-__all__ = ["Balance", "Bucket", "LotMove", "Settle", "When"]
-
 SHORTEST_HOLD = timedelta(seconds=1)
-
-
-class AdjustType(StrEnum):
-    CREDIT = "CREDIT"
-    DEBIT = "DEBIT"
-
-
-class Operation(StrEnum):
-    HOLD = "HOLD"
-    RELEASE = "RELEASE"
-    FORFEIT = "FORFEIT"
-    VOID_HOLD = "VOID_HOLD"
-
-
-@dataclass(frozen=True, slots=True)
-class Adjustment:
-    """A manual credit or debit; its form is checked."""
-
-    program_id: UUID
-    asset_id: UUID
-    type: AdjustType
-    amount: Decimal
-    description: str
-    bucket: Bucket = Bucket.AVAILABLE
-    allow_negative: bool = False
-    reference_id: str | None = None
-    expires_at: When | None = None
-    matures_at: When | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Movement:
-    """A hold, release, forfeit or void; `amount` None means everything that the selection matches."""
-
-    program_id: UUID
-    asset_id: UUID
-    description: str
-    amount: Decimal | None = None
-    bucket: Bucket = Bucket.AVAILABLE
-    reference_id: str | None = None
-    earned_from: datetime | None = None
-    earned_to: datetime | None = None
-    lot_ids: tuple[UUID, ...] | None = None
-    expires_at: When | None = None
-
-    @property
-    def lot_filters(self) -> dict[str, object]:
-        """The filters that only assets with lots have, as far as they were given."""
-        filters = {"earned_from": self.earned_from, "earned_to": self.earned_to, "lot_ids": self.lot_ids}
-        return {name: value for name, value in filters.items() if value is not None}
-
-    @property
-    def selection(self) -> Selection:
-        """The same for the ledger."""
-        if not self.lot_filters:
-            return EVERYTHING
-        chosen = None if self.lot_ids is None else frozenset(self.lot_ids)
-        return Selection(chosen, self.earned_from, self.earned_to)
-
-
-@dataclass(frozen=True, slots=True)
-class Adjusted:
-    """What an adjustment did."""
-
-    asset: AssetTerms
-    amount: Decimal
-    bucket: Bucket
-    balance: Balance
-    journal_entry_id: UUID
-    lot_id: UUID | None = None
-    settle: Settle | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """What a movement did; `lots` names each lot touched, in order, `expires_at` is the end of a new hold."""
-
-    operation: Operation
-    asset: AssetTerms
-    amount: Decimal
-    balance: Balance
-    journal_entry_id: UUID
-    lots: tuple[LotMove, ...]
-    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,10 +79,7 @@ def _look_up(conn: Connection, submissions: Sequence[Submission]) -> rows.Named:
         if name is not None
     }
     participant_ids = {
-        id_
-        for submission in submissions
-        for id_ in (submission.participant_id, submission.recipient_id)
-        if id_ is not None
+        id_ for submission in submissions for id_ in (submission.participant_id, submission.recipient_id) if id_ is not None
     }
     return rows.look_up(
         conn,

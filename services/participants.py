@@ -83,9 +83,7 @@ def upsert_participant(
     return _view(session, author.organization_id, participant.id), is_new
 
 
-def list_participants(
-    session: Session, organization_id: UUID, wanted: ParticipantFilter, keyset: Keyset
-) -> Slice[Participant]:
+def list_participants(session: Session, organization_id: UUID, wanted: ParticipantFilter, keyset: Keyset) -> Slice[Participant]:
     """One page of participants."""
     return repository.page(session, organization_id, wanted, keyset)
 
@@ -105,9 +103,7 @@ def require_participant(
     return participant
 
 
-def update_participant(
-    session: Session, author: Author, participant_id: UUID, given: ParticipantInput
-) -> ParticipantView:
+def update_participant(session: Session, author: Author, participant_id: UUID, given: ParticipantInput) -> ParticipantView:
     """Change what was sent; NotFound, BadRequest for another status than the present one, ExternalIdConflict."""
     participant = _locked(session, author.organization_id, participant_id)
     status = given.sent.get("status")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from db.repositories import event_queue as queue
 from db.repositories import ledger, ledger_flush
 from db.repositories import processing as rows
 from db.session import Connection
@@ -20,6 +21,7 @@ from domain.processing.record import Record
 from domain.processing.variables import reads_balances
 from domain.processing.world import Event, MissingExternalId, MissingHolder, StateOwner, World
 from domain.rules.ruleset import RuleSet
+from domain.state import EntityState
 from runtime.ids import new_id
 from services.rules import load_rule_sets
 
@@ -70,36 +72,36 @@ def process_batch(conn: Connection, lane: int, *, limit: int = BATCH_EVENTS, loc
     Raises StartAgain when locks must be taken anew; anything else that it raises is infrastructure, or a fault of ours.
     """
     locks = locks or Locks()
-    if not rows.lock_lane(conn, lane):
+    if not queue.lock_lane(conn, lane):
         return Batch(busy=True)
-    queued = rows.take_events(conn, lane, limit)
+    queued = queue.take_events(conn, lane, limit)
     if not queued:
         return Batch()
     work = _Work(conn, [item.event for item in queued], locks)
     outcomes = work.evaluate()
-    with conn.pipeline():
-        rows.finish(conn, lane, [item.queue_seq for item in queued[: len(outcomes)]])
-        work.flush(outcomes)
+    queue.finish(conn, lane, [item.queue_seq for item in queued[: len(outcomes)]])
+    work.flush(outcomes)
     failed = sum(outcome.error_code is not None for outcome in outcomes)
     taken = len(queued)
     return Batch(len(outcomes), failed, len(work.books.entries), taken=taken, oldest=queued[0].event.created_at)
 
 
-def give_up_or_postpone(conn: Connection, lane: int) -> None:
+def give_up_or_postpone(conn: Connection, lane: int) -> Batch:
     """Count a failed attempt of the lane's first event: wait 2, 4, 8, 16, 32 seconds, then FAILED with `internal_error`."""
-    if not rows.lock_lane(conn, lane):
-        return
-    queued = rows.take_events(conn, lane, 1)
+    if not queue.lock_lane(conn, lane):
+        return Batch(busy=True)
+    queued = queue.take_events(conn, lane, 1)
     if not queued:
-        return
+        return Batch()
     first = queued[0]
     if first.attempts < len(RETRY_SECONDS):
-        rows.postpone(conn, lane, first.queue_seq, RETRY_SECONDS[first.attempts])
-        return
+        queue.postpone(conn, lane, first.queue_seq, RETRY_SECONDS[first.attempts])
+        return Batch(taken=1)
     now = rows.clock(conn)
     message = "internal_error: the event could not be processed"
     rows.write_outcomes(conn, [Outcome(first.event, now, 0, Record(), (), "internal_error", message)])
-    rows.finish(conn, lane, [first.queue_seq])
+    queue.finish(conn, lane, [first.queue_seq])
+    return Batch(1, failed=1, taken=1, oldest=first.event.created_at)
 
 
 @dataclass(slots=True)
@@ -236,16 +238,21 @@ class _Work:
     def flush(self, outcomes: Sequence[Outcome]) -> None:
         """Write all effects; hot rows last. Raises StartAgain when one has changed since it was read."""
         world = self.world
-        rows.write_outcomes(self.conn, outcomes)
-        if world.history:
-            rows.write_history(self.conn, world.history, [new_id() for _ in world.history])
-        holders = [(id_, world.states[id_]) for id_, owner in world.changed_states.items() if owner is not StateOwner.PROGRAM]
-        if holders:
-            rows.write_holder_states(self.conn, holders, outcomes[-1].processed_at)
-        programs = sorted((id_, world.states[id_]) for id_, owner in world.changed_states.items() if owner is StateOwner.PROGRAM)
+        with self.conn.pipeline():
+            rows.write_outcomes(self.conn, outcomes)
+            if world.history:
+                rows.write_history(self.conn, world.history, [new_id() for _ in world.history])
+            holders = self._changed(StateOwner.PARTICIPANT, StateOwner.GROUP)
+            if holders:
+                rows.write_holder_states(self.conn, holders, outcomes[-1].processed_at)
+        programs = self._changed(StateOwner.PROGRAM)
         if programs and not rows.write_program_states(self.conn, programs, self.program_versions):
             raise StartAgain(hot_rows=True)
         try:
             ledger_flush.flush(self.conn, self.books)
         except ledger_flush.StaleBooks as stale:
             raise StartAgain(hot_rows=True) from stale
+
+    def _changed(self, *owners: StateOwner) -> list[tuple[UUID, EntityState]]:
+        changed = self.world.changed_states.items()
+        return [(id_, self.world.states[id_]) for id_ in sorted(id_ for id_, owner in changed if owner in owners)]

@@ -22,11 +22,11 @@ class Verdict:
 
 @dataclass(slots=True)
 class _Bucket:
-    """`local` tokens are leased to this process; `row` is what it last saw in the shared row, at `row_at`."""
+    """`local` tokens are leased to this process; `row` are those in the shared row, as far as it knows, at `at`."""
 
     local: float
     row: float
-    row_at: float
+    at: float
     empty_until: float = 0.0
 
 
@@ -48,35 +48,42 @@ class RateLimiter:
         bucket = self._buckets.get(organization_id)
         if bucket is None:
             return None
-        row = self._row_at(bucket, now)
-        bucket.local = min(bucket.local, self.burst - row)
+        self._refill(bucket, now)
         if bucket.local >= 1:
             bucket.local -= 1
-            return self._verdict(bucket, row, is_allowed=True)
-        if now < bucket.empty_until:
-            return self._verdict(bucket, row, is_allowed=False)
-        return None
+            return self._verdict(bucket, is_allowed=True)
+        return self._verdict(bucket, is_allowed=False) if now < bucket.empty_until else None
 
     def look(self, organization_id: UUID, now: float) -> Verdict:
         """What the bucket looks like, nothing taken."""
         bucket = self._buckets.get(organization_id) or _Bucket(0, self.burst, now)
-        return self._verdict(bucket, self._row_at(bucket, now), is_allowed=True)
+        self._refill(bucket, now)
+        return self._verdict(bucket, is_allowed=True)
 
-    def lease(self, session: Session, organization_id: UUID) -> tuple[float, float]:
+    def most_left(self, organization_id: UUID, now: float) -> float:
+        """The most that can be in the shared row now: what was leased and not yet taken counts against the burst."""
+        bucket = self._buckets.get(organization_id)
+        if bucket is None:
+            return self.burst
+        self._refill(bucket, now)
+        return bucket.row
+
+    def lease(self, session: Session, organization_id: UUID, most_left: float) -> tuple[float, float]:
         """Take a lump from the shared row: how much was granted, and what is left there. Hand both to `feed`."""
-        return repository.lease_tokens(session, organization_id, self.rate, self.burst, self.lump)
+        return repository.lease_tokens(session, organization_id, self.rate, self.burst, self.lump, most_left)
 
     def feed(self, organization_id: UUID, granted: float, left: float, now: float) -> None:
         """Put a lease into the bucket; after it `take` always gives a verdict."""
         bucket = self._buckets.setdefault(organization_id, _Bucket(0, left, now))
         bucket.local += granted
-        bucket.row, bucket.row_at = left, now
+        bucket.row, bucket.at = left, now
         if bucket.local < 1:
             bucket.empty_until = now + max(1e-3, (1 - bucket.local - left) / self.rate)
 
-    def _row_at(self, bucket: _Bucket, now: float) -> float:
-        return min(self.burst, bucket.row + self.rate * (now - bucket.row_at))
+    def _refill(self, bucket: _Bucket, now: float) -> None:
+        bucket.row = min(self.burst - bucket.local, bucket.row + self.rate * (now - bucket.at))
+        bucket.at = now
 
-    def _verdict(self, bucket: _Bucket, row: float, *, is_allowed: bool) -> Verdict:
-        total = max(0.0, bucket.local + row)
+    def _verdict(self, bucket: _Bucket, *, is_allowed: bool) -> Verdict:
+        total = max(0.0, bucket.local + bucket.row)
         return Verdict(is_allowed, int(total), (self.burst - total) / self.rate, max(0.0, (1 - total) / self.rate))

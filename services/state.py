@@ -15,8 +15,8 @@ from sqlmodel import Session
 from db.repositories import organizations as clock
 from db.repositories import state as repository
 from db.repositories.state import ChangeRow, HistoryFilter
-from domain.errors import NotFound, bad_request, not_found
-from domain.money import MAX_SCALE, format_plain, parse_signed, to_scale
+from domain.errors import bad_request, not_found
+from domain.money import CEILING, MAX_SCALE, format_plain, to_scale
 from domain.state import Changes, Counter, CounterOutOfRange, EntityState
 from services.paging import Keyset, Slice
 
@@ -161,7 +161,7 @@ def get_counter(session: Session, organization_id: UUID, entity: Entity, key: st
     """One counter with its effective value; NotFound entity or counter."""
     counter = _load(session, organization_id, entity).counters.get(key)
     if counter is None:
-        raise _absent("counter", key)
+        raise not_found("counter", key)
     return _counter(key, counter, clock.now(session))
 
 
@@ -170,8 +170,8 @@ def set_counter(
 ) -> CounterView:
     """Set a counter absolutely; `reset_after` None keeps auto-reset as it is, "" removes it. NotFound, BadRequest."""
     rounded = to_scale(value, MAX_SCALE)
-    if rounded != value:
-        parse_signed_again(rounded)
+    if rounded.copy_abs() >= CEILING:
+        raise bad_request("value", "out_of_range", "At most 20 digits before the point", received=format_plain(value))
     moment = None
 
     def write(state: EntityState, now: datetime) -> tuple[EntityState, Changes]:
@@ -182,14 +182,6 @@ def set_counter(
     state = change(session, author, entity, write)
     assert moment is not None
     return _counter(key, state.counters[key], moment)
-
-
-def parse_signed_again(value: Decimal) -> None:
-    """Refuse a counter that rounding carried over 20 integer digits."""
-    try:
-        parse_signed(format_plain(value))
-    except ValueError as error:
-        raise bad_request("value", "out_of_range", str(error), received=format_plain(value)) from None
 
 
 def delete_counter(session: Session, author: Author, entity: Entity, key: str) -> None:
@@ -209,7 +201,7 @@ def get_attribute(session: Session, organization_id: UUID, entity: Entity, key: 
     """One attribute; NotFound entity or attribute."""
     value = _load(session, organization_id, entity).attributes.get(key)
     if value is None:
-        raise _absent("attribute", key)
+        raise not_found("attribute", key)
     return value
 
 
@@ -260,7 +252,3 @@ def _counters(state: EntityState, now: datetime) -> list[CounterView]:
 
 def _counter(key: str, counter: Counter, now: datetime) -> CounterView:
     return CounterView(key, counter.effective(now), counter.reset_after, counter.last_reset_at)
-
-
-def _absent(resource: str, key: str) -> NotFound:
-    return not_found(resource, key)

@@ -7,7 +7,7 @@ from temporalio.common import RetryPolicy
 # A drain is idempotent and its failure is infrastructure (the database is away): try for as long as it takes.
 UNTIL_IT_WORKS = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=5))
 
-# The activity itself stops after about a second and says that there is more.
+# The activity itself stops after its slice of time and says that there is more.
 DRAIN_TIMEOUT = timedelta(seconds=60)
 
 # A lane without events for this long ends; the next event starts it again.

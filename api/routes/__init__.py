@@ -1,5 +1,33 @@
 """Every router of the API, in the order of its description."""
 
-from api.routes import assets, docs, events, health, participants, programs, rules, state
+from api.routes import (
+    activity,
+    assets,
+    balances,
+    docs,
+    event_ingest,
+    events,
+    health,
+    journal_entries,
+    participants,
+    programs,
+    rules,
+    state,
+    wallets,
+)
 
-ROUTERS = (programs.router, assets.router, participants.router, state.router, events.router, rules.router, docs.router, health.router)
+ROUTERS = (
+    programs.router,
+    wallets.router,
+    assets.router,
+    participants.router,
+    state.router,
+    balances.router,
+    activity.router,
+    event_ingest.router,
+    events.router,
+    rules.router,
+    journal_entries.router,
+    health.router,
+    docs.router,
+)

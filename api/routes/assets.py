@@ -24,9 +24,7 @@ ASSETS = Listing("assets", {"created_at": NEWEST_FIRST})
 )
 def create_asset(body: AssetCreate, call: CallDep) -> Response:
     """Linked to the program at once. `inventory_mode`, `issuance_policy` and `scale` are fixed for ever."""
-    view = call.run(
-        lambda session: assets.create_asset(session, call.organization_id, body.to_new(), is_strict=call.is_strict)
-    )
+    view = call.run(lambda session: assets.create_asset(session, call.organization_id, body.to_new(), is_strict=call.is_strict))
     return created(asset_body(view))
 
 
@@ -49,8 +47,6 @@ def get_asset(asset_id: PathId, call: CallDep) -> Response:
 def update_asset(asset_id: PathId, body: AssetUpdate, call: CallDep) -> Response:
     """Archiving is final; history and balances stay readable."""
     view = call.run(
-        lambda session: assets.update_asset(
-            session, call.organization_id, asset_id, body.changes(), is_strict=call.is_strict
-        )
+        lambda session: assets.update_asset(session, call.organization_id, asset_id, body.changes(), is_strict=call.is_strict)
     )
     return ok(asset_body(view))

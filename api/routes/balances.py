@@ -1,9 +1,10 @@
 """A participant's balances: what they are, and the operations that change them directly."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
+from fastapi import Query
 from sqlmodel import Session
 from starlette.responses import Response
 
@@ -11,8 +12,10 @@ from api.deps import Call, CallDep, PathId
 from api.idempotency import payload_of
 from api.openapi import errors
 from api.openapi import router as router_for
-from api.responses import outcome
+from api.pagination import CREATED_AT, ID, Listing
+from api.responses import complete_list, outcome
 from api.routes.state import author_of
+from api.schemas.activity import AssetBalanceRead, BalanceQuery, LotQuery, LotRead, balance_body, lot_body
 from api.schemas.balances import (
     AdjustRead,
     BalanceAdjust,
@@ -24,15 +27,46 @@ from api.schemas.balances import (
     adjust_body,
     move_body,
 )
+from api.schemas.common import Paged
 from domain.errors import DomainError
-from services import balances, due
-from services.balances import Moved, Movement
+from services import activity, balances, due
 from services.idempotency import Kind, Scope, fingerprint_of, run_once
+from services.movements import Moved, Movement
 
 router = router_for("Balances")
 
 BASE = "/v1/participants/{id}/balances"
 ERRORS = errors(404, 409, 413, 415, 422)
+LOTS = Listing("participant_lots", {"fifo": (CREATED_AT, ID)})
+
+
+@router.get(
+    BASE,
+    response_model=Paged[AssetBalanceRead],
+    responses=errors(404),
+    summary="Get participant balances",
+)
+def get_balances(participant_id: PathId, query: Annotated[BalanceQuery, Query()], call: CallDep) -> Response:
+    """A row for each asset the participant ever had an entry in, by symbol, after what is due."""
+    rows = call.run(lambda session: activity.get_balances(session, call.organization_id, participant_id, query.asset_id))
+    return complete_list([balance_body(row) for row in rows])
+
+
+@router.get(
+    f"{BASE}/lots",
+    response_model=Paged[LotRead],
+    responses=errors(404),
+    summary="List participant lots",
+)
+def list_lots(participant_id: PathId, query: Annotated[LotQuery, Query()], call: CallDep) -> Response:
+    """In FIFO order, after what is due."""
+    page = LOTS.page(query, participant_id, descending=False)
+    found = call.run(
+        lambda session: activity.list_lots(
+            session, call.organization_id, participant_id, query.asset_id, query.to_filter(), page.keyset
+        )
+    )
+    return page.answer(found.page, lambda row: lot_body(row, found.asset))
 
 
 @router.post(f"{BASE}/adjust", response_model=AdjustRead, responses=ERRORS, summary="Adjust participant balance")

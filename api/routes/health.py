@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 from starlette.responses import Response
@@ -16,6 +16,8 @@ from services import health
 router = router_for("Operations")
 
 CHECK_SECONDS = 3.0
+# apart from the threads of requests: busy isn't unready
+_threads = CapacityLimiter(2)
 Check = Callable[[], Awaitable[bool]]
 
 _POOL_USED = Gauge("openscrip_database_connections_used", "Connections of this process in use")
@@ -32,7 +34,7 @@ async def readyz(request: Request) -> Response:
     """Database reachable with current migrations; what else the process needs (Temporal) as `app.state.readiness` says."""
     database: Database = request.app.state.database
     checks: dict[str, Check] = {
-        "database": lambda: to_thread.run_sync(health.is_current, database, abandon_on_cancel=True),
+        "database": lambda: to_thread.run_sync(health.is_current, database, abandon_on_cancel=True, limiter=_threads),
         **request.app.state.readiness,
     }
     results = dict(zip(checks, await asyncio.gather(*map(_passes, checks.values())), strict=True))
@@ -48,6 +50,12 @@ async def _passes(check: Check) -> bool:
             return await check()
     except Exception:  # noqa: BLE001 - whatever fails, it isn't ready
         return False
+
+
+@router.get("/openapi.json", include_in_schema=False)
+def openapi(request: Request) -> Response:
+    """The API description; built on a thread at the first request, as it takes a while."""
+    return Json(request.app.openapi())
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)

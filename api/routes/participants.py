@@ -84,9 +84,7 @@ def get_participant(participant_id: PathId, call: CallDep, _: Annotated[Particip
 def update_participant(participant_id: PathId, body: ParticipantUpdate, call: CallDep) -> Response:
     """Attributes are merged, tags replaced; the status has an endpoint of its own."""
     given = ParticipantInput(body.changes())
-    view = call.run(
-        lambda session: participants.update_participant(session, author_of(call), participant_id, given)
-    )
+    view = call.run(lambda session: participants.update_participant(session, author_of(call), participant_id, given))
     return ok(participant_body(view))
 
 
@@ -123,8 +121,6 @@ def list_enrollments(participant_id: PathId, call: CallDep) -> Response:
 def set_enrollment(participant_id: PathId, program_id: ProgramPathId, body: EnrollmentSet, call: CallDep) -> Response:
     """The three inactive values differ in meaning to the client only."""
     enrollment = call.run(
-        lambda session: enrollments.set_enrollment_status(
-            session, call.organization_id, participant_id, program_id, body.status
-        )
+        lambda session: enrollments.set_enrollment_status(session, call.organization_id, participant_id, program_id, body.status)
     )
     return ok(enrollment_body(enrollment))

@@ -70,9 +70,7 @@ def get_program(program_id: PathId, call: CallDep) -> Response:
 @router.patch("/v1/programs/{id}", response_model=ProgramRead, responses=errors(404, 409, 413, 415), summary="Update a program")
 def update_program(program_id: PathId, body: ProgramUpdate, call: CallDep) -> Response:
     """All transitions between the three statuses are allowed."""
-    program = call.run(
-        lambda session: programs.update_program(session, call.organization_id, program_id, body.changes())
-    )
+    program = call.run(lambda session: programs.update_program(session, call.organization_id, program_id, body.changes()))
     return ok(program_body(program))
 
 
@@ -98,9 +96,7 @@ def link_asset(program_id: ProgramPathId, body: AssetLink, call: CallDep) -> Res
 def list_program_assets(program_id: ProgramPathId, query: Annotated[ListQuery, Query()], call: CallDep) -> Response:
     """In order of linking."""
     page = LINKED.page(query, program_id, descending=False)
-    found = call.run(
-        lambda session: assets.list_program_assets(session, call.organization_id, program_id, page.keyset)
-    )
+    found = call.run(lambda session: assets.list_program_assets(session, call.organization_id, program_id, page.keyset))
     return page.answer(found, asset_body)
 
 

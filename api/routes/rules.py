@@ -43,9 +43,7 @@ NOTE = "Names of fields aren't checked: a condition that reads a field which an 
 @router.post("/v1/rules", status_code=201, summary="Create a rule", response_model=RuleRead, responses=errors(404, 409))
 def create_rule(
     call: CallDep,
-    body: Annotated[
-        RuleCreate, Body(openapi_examples={"points": {"summary": "Points per purchase", "value": EXAMPLE_RULE}})
-    ],
+    body: Annotated[RuleCreate, Body(openapi_examples={"points": {"summary": "Points per purchase", "value": EXAMPLE_RULE}})],
 ) -> Json:
     """A CEL condition and the actions that run when it is true.
 
@@ -62,15 +60,11 @@ def list_rules(call: CallDep, query: Annotated[RuleQuery, Query()]) -> Json:
     """By ascending order unless asked otherwise; archived rules only on demand."""
     page = RULES.page(query)
     filters = service.RuleFilters(query.program_id, query.status, query.include_archived, query.search)
-    found = call.run(
-        lambda session: service.list_rules(session, call.organization_id, filters, page.keyset, query.sort_by.value)
-    )
+    found = call.run(lambda session: service.list_rules(session, call.organization_id, filters, page.keyset, query.sort_by.value))
     return page.answer(found, _body)
 
 
-@router.post(
-    "/v1/rules/validate", summary="Validate a CEL condition", response_model=ConditionCheck, responses=errors()
-)
+@router.post("/v1/rules/validate", summary="Validate a CEL condition", response_model=ConditionCheck, responses=errors())
 def validate_condition(body: ConditionBody) -> Json:
     """Whether a condition compiles: the check that creating a rule does. 200 for valid and invalid ones alike."""
     error = service.compile_error_of(body.condition)
@@ -89,18 +83,14 @@ def get_rule(call: CallDep, rule_id: PathId) -> Json:
 def update_rule(
     call: CallDep,
     rule_id: PathId,
-    body: Annotated[
-        RuleUpdate, Body(openapi_examples={"pause": {"summary": "Pause a rule", "value": {"status": "SUSPENDED"}}})
-    ],
+    body: Annotated[RuleUpdate, Body(openapi_examples={"pause": {"summary": "Pause a rule", "value": {"status": "SUSPENDED"}}})],
 ) -> Json:
     """Change what is sent; it applies to every event whose processing begins afterwards. ARCHIVED is final."""
     changes = body.changes()
     if not changes:
         raise bad_request("body", "required", "At least one field is needed", expected="rule fields")
     changes.pop("budgets", None)
-    rule = call.run(
-        lambda session: service.update_rule(session, call.organization_id, rule_id, changes, call.api_key_id)
-    )
+    rule = call.run(lambda session: service.update_rule(session, call.organization_id, rule_id, changes, call.api_key_id))
     return ok(_body(rule))
 
 

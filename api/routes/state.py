@@ -102,9 +102,7 @@ def get_counter(participant_id: PathId, key: PathKey, call: CallDep) -> Response
 def set_counter(participant_id: PathId, key: PathKey, body: CounterSet, call: CallDep) -> Response:
     """Creates or overwrites; with auto-reset on, its period begins now."""
     entity = _participant(participant_id)
-    found = call.run(
-        lambda session: state.set_counter(session, author_of(call), entity, key, body.value, body.reset_after)
-    )
+    found = call.run(lambda session: state.set_counter(session, author_of(call), entity, key, body.value, body.reset_after))
     return ok(counter_body(found))
 
 

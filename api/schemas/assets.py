@@ -72,9 +72,7 @@ class AssetCreate(CreateModel):
     @classmethod
     def cross_faults(cls, given: Given) -> Iterator[Fault]:
         if given.get("inventory_mode") == InventoryMode.SIMPLE and "expiry_notice_days" in given:
-            yield fault(
-                "expiry_notice_days", "not_allowed", "Only assets with lots expire", received=given["expiry_notice_days"]
-            )
+            yield fault("expiry_notice_days", "not_allowed", "Only assets with lots expire", received=given["expiry_notice_days"])
 
     def to_new(self) -> NewAsset:
         """The service's command."""

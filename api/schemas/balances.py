@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Any, get_args
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, JsonValue
 
 from api.schemas.common import (
     AmountStr,
@@ -28,8 +28,9 @@ from api.schemas.common import (
 from api.schemas.types import Lifetime
 from domain.errors import Fault
 from domain.ledger.accounts import AssetTerms, Balance, Bucket
+from domain.ledger.credit import When
 from domain.money import format_amount
-from services.balances import Adjusted, Adjustment, AdjustType, Moved, Movement, Operation, When
+from services.movements import Adjusted, Adjustment, AdjustType, Moved, Movement, Operation
 
 LONGEST = timedelta(hours=876_000)
 MAX_LOT_IDS = 100
@@ -57,14 +58,16 @@ class WorkBucket(StrEnum):
     HELD = "HELD"
 
 
-_IDS = {"program_id": "01890000-0000-7000-8000-0000000000a1", "asset_id": "01890000-0000-7000-8000-0000000000d1"}
+_IDS: dict[str, JsonValue] = {
+    "program_id": "01890000-0000-7000-8000-0000000000a1",
+    "asset_id": "01890000-0000-7000-8000-0000000000d1",
+}
 
 
 class BalanceAdjust(CreateModel):
     model_config = ConfigDict(
         json_schema_extra={
-            "example": _IDS
-            | {"type": "CREDIT", "amount": "10.00", "description": "Goodwill", "idempotency_key": "goodwill-7411"}
+            "example": _IDS | {"type": "CREDIT", "amount": "10.00", "description": "Goodwill", "idempotency_key": "goodwill-7411"}
         }
     )
 
@@ -165,9 +168,7 @@ class BalanceHold(_Move):
 
 
 class BalanceRelease(_Move):
-    model_config = ConfigDict(
-        json_schema_extra={"example": _IDS | {"description": "Deposit returned", "reference_id": "auth-1"}}
-    )
+    model_config = ConfigDict(json_schema_extra={"example": _IDS | {"description": "Deposit returned", "reference_id": "auth-1"}})
 
 
 class BalanceForfeit(_Move):

@@ -220,4 +220,3 @@ class EventTimeRange(TimeRange):
 
     event_from: Timestamp | None = Field(default=None, description="Event's own time at or after")
     event_to: Timestamp | None = Field(default=None, description="Event's own time at or before")
-

@@ -112,9 +112,7 @@ def _rule_faults(given: Given) -> Iterator[Fault]:
     except FormFault:
         return
     if ends <= starts:
-        yield fault(
-            "active_to", "out_of_range", "Must be after active_from", expected="timestamp", received=given["active_to"]
-        )
+        yield fault("active_to", "out_of_range", "Must be after active_from", expected="timestamp", received=given["active_to"])
 
 
 class NewRuleStatus(StrEnum):

@@ -20,9 +20,7 @@ class StoredAnswer:
 
 def lock(session: Session, program_id: UUID, kind: str, key: str) -> None:
     """Wait until no other transaction uses this key; held to the end of the transaction."""
-    psycopg_of(session).execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended(%s, 20260115))", (f"{program_id}/{kind}/{key}",)
-    )
+    psycopg_of(session).execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 20260115))", (f"{program_id}/{kind}/{key}",))
 
 
 def find(session: Session, organization_id: UUID, program_id: UUID, kind: str, key: str) -> StoredAnswer | None:

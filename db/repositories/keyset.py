@@ -47,9 +47,7 @@ class Keyset:
     def order_sql(self) -> str:
         """What follows ORDER BY."""
         direction = "DESC" if self.is_descending else "ASC"
-        return ", ".join(
-            f"{column.sql} {direction}{' NULLS LAST' if column.is_nullable else ''}" for column in self.columns
-        )
+        return ", ".join(f"{column.sql} {direction}{' NULLS LAST' if column.is_nullable else ''}" for column in self.columns)
 
     def where_sql(self) -> tuple[str, dict[str, Value]]:
         """The condition for rows after the last page and its named psycopg parameters `%(page_0)s` ...; TRUE at first."""

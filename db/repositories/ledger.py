@@ -35,19 +35,19 @@ _BALANCES = f"""
     FROM {_WANTED} JOIN balances b USING (holder_id, asset_id, program_id)"""
 # The account's version comes with every row, in the snapshot that read its lots.
 _LOTS = f"""
-    SELECT holder_id, asset_id, program_id, b.version, l.id, l.program_id, l.amount, l.remaining, l.status, l.created_at,
+    SELECT b.holder_id, b.asset_id, b.program_id, b.version, l.id, l.program_id, l.amount, l.remaining, l.status, l.created_at,
            l.entry_id, l.expires_at, l.matures_at, l.reference_id, l.parent_lot_id, l.hold_id
     FROM {_WANTED} JOIN balances b USING (holder_id, asset_id, program_id)
     LEFT JOIN lots l ON l.holder_id = b.holder_id AND l.asset_id = b.asset_id AND l.pair_program_id = b.program_id
                      AND l.remaining > 0
-    ORDER BY holder_id, asset_id, program_id, l.created_at, l.id"""
+    ORDER BY b.holder_id, b.asset_id, b.program_id, l.created_at, l.id"""
 _HOLDS = f"""
-    SELECT holder_id, asset_id, program_id, b.version, h.id, h.program_id, h.kind, h.amount, h.remaining, h.created_at,
+    SELECT b.holder_id, b.asset_id, b.program_id, b.version, h.id, h.program_id, h.kind, h.amount, h.remaining, h.created_at,
            h.entry_id, h.reference_id, h.expires_at
     FROM {_WANTED} JOIN balances b USING (holder_id, asset_id, program_id)
     LEFT JOIN holds h ON h.holder_id = b.holder_id AND h.asset_id = b.asset_id AND h.pair_program_id = b.program_id
                      AND h.remaining > 0
-    ORDER BY holder_id, asset_id, program_id, h.created_at, h.id"""
+    ORDER BY b.holder_id, b.asset_id, b.program_id, h.created_at, h.id"""
 
 
 def lock_holders(conn: Connection, holder_ids: Collection[UUID]) -> set[UUID]:

@@ -140,6 +140,8 @@ def flush(conn: Connection, books: Books) -> None:
     Called once per working set, inside the transaction that holds the locks. StaleBooks when an account or wallet has changed
     since it was loaded; the transaction must be rolled back then.
     """
+    if not (books.changed_accounts or books.changed_wallets):
+        return
     owner = _owners(books)
     accounts = [_balance_row(books.changed_accounts[key], owner) for key in sorted(books.changed_accounts, key=_order)]
     wallets = [_wallet_row(wallet, owner) for _, wallet in sorted(books.changed_wallets.items())]

@@ -83,7 +83,8 @@ def lots(conn: Connection, holder_id: UUID, asset_id: UUID, wanted: LotFilter, k
     with conn.cursor(row_factory=class_row(LotRow)) as cursor:
         rows = cursor.execute(
             f"""
-            SELECT id, asset_id, program_id, amount, remaining, status, created_at, expires_at, matures_at, reference_id, parent_lot_id
+            SELECT id, asset_id, program_id, amount, remaining, status, created_at, expires_at, matures_at, reference_id,
+                   parent_lot_id
             FROM lots WHERE {" AND ".join(conditions)} ORDER BY {keyset.order_sql()} LIMIT {keyset.fetch}
             """,
             parameters | values | {"holder": holder_id, "asset": asset_id},
@@ -125,8 +126,8 @@ class HistoryFilter:
     event_to: datetime | None = None
 
 
-_COLUMNS = """p.id AS posting_id, p.entry_id AS journal_entry_id, p.ordinal, e.action_type, p.asset_id, a.scale, p.amount, p.bucket,
-    e.description, e.event_id, e.event_timestamp, e.created_by_api_key_id, p.created_at, p.account_seq, p.balance_after,
+_COLUMNS = """p.id AS posting_id, p.entry_id AS journal_entry_id, p.ordinal, e.action_type, p.asset_id, a.scale, p.amount,
+    p.bucket, e.description, e.event_id, e.event_timestamp, e.created_by_api_key_id, p.created_at, p.account_seq, p.balance_after,
     p.total_after"""
 _TABLES = "postings p JOIN journal_entries e ON e.id = p.entry_id JOIN assets a ON a.id = p.asset_id"
 
@@ -176,16 +177,17 @@ def standing(
     """Where an account stood just before or at a moment, or after the posting `at_seq`; nought without postings."""
     bounds = {"p.created_at < %s": before, "p.created_at <= %s": until, "p.account_seq <= %s": at_seq}
     given = {condition: value for condition, value in bounds.items() if value is not None}
-    order = "p.account_seq DESC" if at_seq is not None else "p.created_at DESC, p.entry_id DESC, p.ordinal DESC"
+    by_time = before is not None or until is not None
+    order = "p.created_at DESC, p.entry_id DESC, p.ordinal DESC" if by_time else "p.account_seq DESC"
     figure = "p.total_after" if bucket is None else "p.balance_after"
     conditions = ["p.entity_id = %s", "p.asset_id = %s", *given]
     values: list[Any] = [entity_id, asset_id, *given.values()]
     if bucket is not None:
         conditions.append("p.bucket = %s")
         values.append(bucket)
-    row = conn.execute(
-        f"SELECT p.account_seq, {figure} FROM postings p WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT 1", values
-    ).fetchone()
+    statement = f"SELECT p.account_seq, {figure} FROM postings p WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT 1"
+    # Planned for its values each time: a generic plan sorts the whole account.
+    row = conn.execute(statement, values, prepare=False).fetchone()
     return Standing(0, Decimal(0)) if row is None else Standing(*row)
 
 

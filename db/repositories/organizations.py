@@ -12,7 +12,7 @@ _BOOTSTRAP_LOCK = 7_310_579_002
 
 _LEASE = """
 WITH seen AS MATERIALIZED (
-    SELECT organization_id, least(%(burst)s, tokens + %(rate)s * greatest(
+    SELECT organization_id, least(%(burst)s, %(most_left)s, tokens + %(rate)s * greatest(
         0, extract(epoch FROM clock_timestamp() - updated_at)))::double precision AS tokens
     FROM rate_buckets WHERE organization_id = %(organization)s FOR UPDATE)
 UPDATE rate_buckets b SET tokens = seen.tokens - least(%(lump)s, greatest(0, seen.tokens)), updated_at = clock_timestamp()
@@ -73,10 +73,15 @@ def lock_bootstrap(session: Session) -> None:
     psycopg_of(session).execute("SELECT pg_advisory_xact_lock(%s)", (_BOOTSTRAP_LOCK,))
 
 
-def lease_tokens(session: Session, organization_id: UUID, rate: float, burst: int, lump: int) -> tuple[float, float]:
-    """Move up to `lump` tokens out of the shared bucket: granted, left. A missing bucket is full."""
+def lease_tokens(
+    session: Session, organization_id: UUID, rate: float, burst: int, lump: int, most_left: float
+) -> tuple[float, float]:
+    """Move up to `lump` tokens out of the shared bucket, which holds at most `most_left`: granted, left.
+
+    A missing bucket is full.
+    """
     connection = psycopg_of(session)
-    values = {"organization": organization_id, "rate": rate, "burst": burst, "lump": lump}
+    values = {"organization": organization_id, "rate": rate, "burst": burst, "lump": lump, "most_left": most_left}
     row = connection.execute(_LEASE, values).fetchone()
     if row is None:
         connection.execute(

@@ -56,17 +56,13 @@ def insert(session: Session, new: Participant) -> bool:
 
 def find(session: Session, organization_id: UUID, participant_id: UUID) -> Participant | None:
     """A participant of the organization, as it is now."""
-    statement = select(Participant).where(
-        Participant.id == participant_id, Participant.organization_id == organization_id
-    )
+    statement = select(Participant).where(Participant.id == participant_id, Participant.organization_id == organization_id)
     return session.exec(statement.execution_options(populate_existing=True)).first()
 
 
 def find_by_external_id(session: Session, organization_id: UUID, external_id: str) -> Participant | None:
     """A participant by the client's own id."""
-    statement = select(Participant).where(
-        Participant.organization_id == organization_id, Participant.external_id == external_id
-    )
+    statement = select(Participant).where(Participant.organization_id == organization_id, Participant.external_id == external_id)
     return session.exec(statement.execution_options(populate_existing=True)).first()
 
 
@@ -88,9 +84,7 @@ def page(session: Session, organization_id: UUID, wanted: ParticipantFilter, key
         statement = statement.where(Participant.created_at <= wanted.to)
     if wanted.search is not None:
         profile = (Participant.email, Participant.phone, Participant.first_name, Participant.last_name)
-        statement = statement.where(
-            contains(wanted.search, Participant.external_id, *profile, Participant.display_name)
-        )
+        statement = statement.where(contains(wanted.search, Participant.external_id, *profile, Participant.display_name))
     if wanted.program_id is not None:
         enrolled = exists().where(
             col(Enrollment.participant_id) == col(Participant.id),
@@ -119,9 +113,7 @@ def enrollments(session: Session, participant_id: UUID) -> list[Enrollment]:
 
 def find_enrollment(session: Session, participant_id: UUID, program_id: UUID) -> Enrollment | None:
     """One enrolment, locked."""
-    statement = select(Enrollment).where(
-        Enrollment.participant_id == participant_id, Enrollment.program_id == program_id
-    )
+    statement = select(Enrollment).where(Enrollment.participant_id == participant_id, Enrollment.program_id == program_id)
     return session.exec(statement.with_for_update()).first()
 
 

@@ -38,9 +38,7 @@ class HistoryFilters:
 def lock_program(session: Session, organization_id: UUID, program_id: UUID) -> str | None:
     """Serialize changes of a program's rules; its status, or None when the organization has no such program."""
     # leaves alone who only refers to the program, such as a link of an asset
-    statement = text(
-        "SELECT status FROM programs WHERE id = :id AND organization_id = :organization_id FOR NO KEY UPDATE"
-    )
+    statement = text("SELECT status FROM programs WHERE id = :id AND organization_id = :organization_id FOR NO KEY UPDATE")
     found = session.execute(statement, {"id": program_id, "organization_id": organization_id}).scalar_one_or_none()
     return None if found is None else str(found)
 
@@ -127,9 +125,7 @@ def list_rules(session: Session, organization_id: UUID, filters: RuleFilters, ke
         statement = statement.where(col(RuleRow.name).icontains(filters.search, autoescape=True))
     statement = statement.where(keyset.where()).order_by(keyset.order()).limit(keyset.fetch)
     rules = [_rule(row) for row in session.exec(statement)]
-    return keyset.cut(
-        rules, lambda rule: (*((getattr(rule, sort),) if sort != "created_at" else ()), rule.created_at, rule.id)
-    )
+    return keyset.cut(rules, lambda rule: (*((getattr(rule, sort),) if sort != "created_at" else ()), rule.created_at, rule.id))
 
 
 def list_history(session: Session, rule_id: UUID, filters: HistoryFilters, keyset: Keyset) -> Slice[RuleHistoryRow]:

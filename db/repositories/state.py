@@ -59,9 +59,7 @@ _CONDITIONS = {
 }
 
 
-def load_holder(
-    session: Session, organization_id: UUID, kind: str, holder_id: UUID, *, is_locked: bool
-) -> EntityState | None:
+def load_holder(session: Session, organization_id: UUID, kind: str, holder_id: UUID, *, is_locked: bool) -> EntityState | None:
     """The state of a participant or group of the organization."""
     lock = " FOR UPDATE" if is_locked else ""
     row = psycopg_of(session).execute(
@@ -142,9 +140,7 @@ def insert_changes(
         )
 
 
-def page(
-    session: Session, organization_id: UUID, entity_id: UUID, wanted: HistoryFilter, keyset: Keyset
-) -> Slice[ChangeRow]:
+def page(session: Session, organization_id: UUID, entity_id: UUID, wanted: HistoryFilter, keyset: Keyset) -> Slice[ChangeRow]:
     """One page of an entity's state history."""
     asked = {name: value for name in _CONDITIONS if (value := getattr(wanted, name)) is not None}
     after, values = keyset.where_sql()

@@ -36,8 +36,7 @@ class BoolKey(Enum):
 TIMESTAMP_TYPE = CelType("google.protobuf.Timestamp")
 DURATION_TYPE = CelType("google.protobuf.Duration")
 TYPE_NAMES: Final = {
-    name: CelType(name)
-    for name in ("bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type")
+    name: CelType(name) for name in ("bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type")
 }
 _KINDS: Final[dict[type, str]] = {
     str: "string",

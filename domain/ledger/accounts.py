@@ -81,10 +81,14 @@ class AccountKey:
     holder_id: UUID
     asset_id: UUID
     program_id: UUID = NIL
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # looked up many times for each posting, and a UUID's own hash is slow
+        object.__setattr__(self, "_hash", hash((self.holder_id.int, self.asset_id.int, self.program_id.int)))
 
     def __hash__(self) -> int:
-        # Every operation looks accounts up several times; the generated hash calls four Python-level ones.
-        return hash((self.holder_id.int, self.asset_id.int, self.program_id.int))
+        return self._hash
 
 
 class Balance(NamedTuple):

@@ -82,9 +82,7 @@ def pick_lots(lots: Iterable[Lot]) -> Pick:
     return Pick(total(lot.remaining for lot in chosen), chosen)
 
 
-def pick_reference(
-    books: Books, account: Account, asset: AssetTerms, origin: Origin, selection: Selection = EVERYTHING
-) -> Pick:
+def pick_reference(books: Books, account: Account, asset: AssetTerms, origin: Origin, selection: Selection = EVERYTHING) -> Pick:
     """What is HELD under the origin's reference in its program."""
     if not account.held:
         return Pick(ZERO)
@@ -105,8 +103,7 @@ def pick_provisional(books: Books, account: Account, origin: Origin) -> Pick:
     chosen = {
         hold.id
         for hold in account.holds.values()
-        if hold.kind is HoldKind.PROVISIONAL
-        and (hold.reference_id, hold.program_id) == (origin.reference_id, origin.program_id)
+        if hold.kind is HoldKind.PROVISIONAL and (hold.reference_id, hold.program_id) == (origin.reference_id, origin.program_id)
     }
     return pick_lots(lot for lot in account.open_lots(LotStatus.HELD) if lot.hold_id in chosen)
 

@@ -28,7 +28,7 @@ def number(source: Decimal | Expression, variables: Variables, field: str) -> De
     value = source if isinstance(source, Decimal) else evaluate(source, variables, field)
     if not isinstance(value, Decimal):
         raise ActionFailed("invalid_amount", f"{field}: not a number")
-    if abs(value) >= CEILING:
+    if value.copy_abs() >= CEILING:
         raise ActionFailed("invalid_amount", f"{field}: more than 20 integer digits")
     return value
 

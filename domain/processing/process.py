@@ -117,4 +117,3 @@ def _run_actions(step: Step) -> list[ExecutedAction]:
         except ActionFailed as failure:
             raise _RuleFailed(step.rule, action.type.value, failure) from failure
     return done
-

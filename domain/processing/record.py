@@ -122,9 +122,7 @@ class EvaluatedEvent:
     processed_at: datetime
 
 
-def evaluations(
-    packed: Mapping[str, Any], rules: Sequence[CompiledRule], event: EvaluatedEvent
-) -> Iterator[dict[str, Any]]:
+def evaluations(packed: Mapping[str, Any], rules: Sequence[CompiledRule], event: EvaluatedEvent) -> Iterator[dict[str, Any]]:
     """The rows of `rule_evaluations`, one for each rule reached, with enums and ids as the API prints them."""
     items = packed.get("i", {})
     stop, fail = packed.get("stop"), packed.get("fail")
@@ -161,9 +159,7 @@ def _blank_row(rule: CompiledRule, event: EvaluatedEvent) -> dict[str, Any]:
 def _item(item: Mapping[str, Any], rule: CompiledRule, event: EvaluatedEvent) -> dict[str, Any]:
     if "a" not in item:
         return {"status": item["s"], "reason": item.get("x"), "error_message": item.get("e")}
-    actions = [
-        _executed(index, stored, rule, event) for index, stored in enumerate(item["a"])
-    ]
+    actions = [_executed(index, stored, rule, event) for index, stored in enumerate(item["a"])]
     return {"status": item.get("s", "SUCCESS"), "reason": item.get("x"), "executed_actions": actions}
 
 

@@ -29,8 +29,28 @@ from domain.rules.targets import TargetKind, target
 MAX_ACTIONS = 50
 # Fields of some action type, this release's or not: on another type they aren't unknown, but not allowed.
 KNOWN_FIELDS = frozenset(
-    "type asset_id amount bucket allow_negative expires_at matures_at reference_id description target tag key value"
-    " value_expression reset_after tier level event_name delay payload".split()
+    [
+        "type",
+        "asset_id",
+        "amount",
+        "bucket",
+        "allow_negative",
+        "expires_at",
+        "matures_at",
+        "reference_id",
+        "description",
+        "target",
+        "tag",
+        "key",
+        "value",
+        "value_expression",
+        "reset_after",
+        "tier",
+        "level",
+        "event_name",
+        "delay",
+        "payload",
+    ]
 )
 
 Assets = Mapping[UUID, AssetTerms]
@@ -205,9 +225,7 @@ class _Reader:
             self.check_asset(assets.get(self.found["asset_id"]))
         if not self.faults:
             return self.specification.build(self.found), []
-        order = [name for name in self.faults if name not in self.given] + [
-            name for name in self.given if name in self.faults
-        ]
+        order = [name for name in self.faults if name not in self.given] + [name for name in self.given if name in self.faults]
         return None, [fault for name in order for fault in self.faults[name]]
 
     def refuse(self, name: str, *flaws: Flaw) -> None:
@@ -219,9 +237,7 @@ class _Reader:
         if parser is None:
             is_known = name in KNOWN_FIELDS
             no_such = (
-                Flaw("not_allowed", "This action type has no such field")
-                if is_known
-                else Flaw("unknown_field", "Unknown field")
+                Flaw("not_allowed", "This action type has no such field") if is_known else Flaw("unknown_field", "Unknown field")
             )
             self.refuse(name, no_such)
             return

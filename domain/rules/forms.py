@@ -250,9 +250,7 @@ def _needed(value: object, expected: str) -> str:
 
 
 def _is_visible(value: str) -> bool:
-    return any(
-        unicodedata.category(char)[0] not in "ZC" or unicodedata.category(char) in ("Cn", "Co") for char in value
-    )
+    return any(unicodedata.category(char)[0] not in "ZC" or unicodedata.category(char) in ("Cn", "Co") for char in value)
 
 
 def _bounded(value: str, maximum: int) -> str:

@@ -35,9 +35,7 @@ class RuleSet:
         derived: dict[str, object] = {
             "rules": rules,
             "reads": frozenset(name for rule in rules for found in expressions(rule) for name in found.reads),
-            "asset_ids": frozenset(
-                action.asset_id for action in actions if isinstance(action, CreditAction | DebitAction)
-            ),
+            "asset_ids": frozenset(action.asset_id for action in actions if isinstance(action, CreditAction | DebitAction)),
             "target_kinds": frozenset(action.target.kind for action in actions),
             "may_credit": any(isinstance(action, CreditAction) for action in actions),
             "may_debit": any(isinstance(action, DebitAction) for action in actions),

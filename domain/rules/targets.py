@@ -40,11 +40,7 @@ def target(allowed: frozenset[TargetKind]) -> FieldParser:
 
     def parse(value: object) -> Target:
         raw = {key: item for key, item in mapping(value).items() if item is not None}
-        flaws = [
-            Flaw("unknown_field", "Unknown field", at=f".{key}", value=raw[key])
-            for key in raw
-            if key not in _TARGET_FIELDS
-        ]
+        flaws = [Flaw("unknown_field", "Unknown field", at=f".{key}", value=raw[key]) for key in raw if key not in _TARGET_FIELDS]
         if "type" not in raw:
             flaws.insert(0, Flaw("required", "This field is required", "target type", at=".type"))
             raise Malformed(*flaws)
@@ -60,12 +56,9 @@ def target(allowed: frozenset[TargetKind]) -> FieldParser:
 def _participant(raw: Mapping[str, object], flaws: list[Flaw]) -> Target:
     named = [key for key in raw if key in _ID_FIELDS]
     flaws += [
-        Flaw("not_allowed", "At most one of participant_id, external_id, id", at=f".{key}", value=raw[key])
-        for key in named[1:]
+        Flaw("not_allowed", "At most one of participant_id, external_id, id", at=f".{key}", value=raw[key]) for key in named[1:]
     ]
-    selected = (
-        _selected(TargetKind.PARTICIPANT, cast("By", named[0]), raw, flaws) if named else Target(TargetKind.PARTICIPANT)
-    )
+    selected = _selected(TargetKind.PARTICIPANT, cast("By", named[0]), raw, flaws) if named else Target(TargetKind.PARTICIPANT)
     if flaws:
         raise Malformed(*flaws)
     return selected

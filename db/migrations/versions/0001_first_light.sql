@@ -259,6 +259,9 @@ CREATE TABLE journal_entries (
 CREATE INDEX journal_entries_created ON journal_entries (organization_id, created_at, id);
 CREATE INDEX journal_entries_program ON journal_entries (program_id, created_at, id);
 CREATE INDEX journal_entries_event ON journal_entries (event_id) WHERE event_id IS NOT NULL;
+CREATE INDEX journal_entries_rule ON journal_entries (rule_id, created_at, id) WHERE rule_id IS NOT NULL;
+CREATE INDEX journal_entries_reference ON journal_entries (organization_id, reference_id, created_at, id)
+    WHERE reference_id IS NOT NULL;
 
 -- account_seq, balance_after (of the bucket) and total_after (of the owner's three buckets) are set for holders and wallets:
 -- statements and as-of balances are single index reads. pair_program_id is the entry's program.

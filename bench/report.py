@@ -1,0 +1,90 @@
+"""The results as tables for people."""
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.facts import OTHERS
+from bench.results import BASELINE_AIM, BUDGETS, LATENCY_AIMS, Figure, Results
+
+TITLES = {
+    Figure.BATCH: "batch ingest",
+    Figure.SINGLE: "single ingest",
+    Figure.BASELINE: "baseline",
+}
+
+
+def print_results(console: Console, results: Results) -> None:
+    """Print throughput, latency and where the processor time went."""
+    console.print(throughput(results))
+    if results.latency is not None:
+        console.print(latency(results))
+    if results.cpu_per_transaction():
+        console.print(processor_time(results))
+    machine = results.machine
+    console.print(
+        f"{machine.cores} cores ({machine.processor}), load average {machine.load_at_start:.1f} at the start, "
+        f"{results.workers} workers, {results.deadlocks} deadlocks, books exact after every round, {results.seconds:.0f} s in all"
+    )
+
+
+def throughput(results: Results) -> Table:
+    """Events per second, the median of the rounds and their range; the ratio is the median of each round's own."""
+    table = Table(title="Throughput, end to end: from the first request until every event is posted", title_justify="left")
+    for heading in ("figure", "per s", "rounds", "x pgbench", "x base", "budget", "aim", "verdict"):
+        table.add_column(heading, justify="left" if heading in ("figure", "verdict") else "right")
+    table.add_row("pgbench, tps", f"{results.tps:.0f}", _range(results.pgbench_tps), "1", "", "", "", "")
+    base = results.rate(Figure.BASELINE)
+    for figure, title in TITLES.items():
+        if not results.runs.get(figure):
+            continue
+        against = f"{results.rate(figure) / base:.1f}" if base and figure is not Figure.BASELINE else ""
+        budget = BUDGETS.get(figure)
+        goals = (f"{budget.now:g}", f"{budget.aim:g}", _verdict(results, figure)) if budget else ("", "", "")
+        table.add_row(
+            title,
+            f"{results.rate(figure):.0f}",
+            _range([run.rate for run in results.runs[figure]]),
+            f"{results.ratio(figure):.2f}",
+            against,
+            *goals,
+        )
+    if base:
+        table.caption = f"baseline: one workflow per event; aim: single ingest at least {BASELINE_AIM:g} x that"
+    return table
+
+
+def _range(values: list[float]) -> str:
+    return f"{min(values):.0f}-{max(values):.0f}"
+
+
+def _verdict(results: Results, figure: Figure) -> str:
+    budget, ratio = BUDGETS[figure], results.ratio(figure)
+    if ratio < budget.now:
+        return "[red]missed"
+    return "[green]aim reached" if ratio >= budget.aim else "[green]ok"
+
+
+def latency(results: Results) -> Table:
+    """Answer and accept-to-posted times at a steady rate."""
+    found = results.latency
+    assert found is not None
+    table = Table(title=f"Latency at {found.rate:g} events/s, {found.events} events, ms", title_justify="left")
+    for heading in ("", "p50", "p99", "aim on an idle machine"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    table.add_row("HTTP answer", f"{found.answer_p50:.1f}", f"{found.answer_p99:.1f}", "")
+    aims = ", ".join(f"p{percent} {aim:g}" for percent, aim in LATENCY_AIMS.items())
+    table.add_row("accepted to posted", f"{found.posted_p50:.1f}", f"{found.posted_p99:.1f}", aims)
+    return table
+
+
+def processor_time(results: Results) -> Table:
+    """Milliseconds of processor time per event and per transaction of pgbench; on a busy machine steadier than any rate."""
+    table = Table(title="Processor time per event, ms", title_justify="left")
+    rows = {"pgbench": results.cpu_per_transaction()} | {str(figure): results.cpu_per_event(figure) for figure in results.runs}
+    ours = [kind for kind in rows["pgbench"] if kind != OTHERS]
+    for heading in ("figure", *ours, "sum", OTHERS):
+        table.add_column(heading, justify="left" if heading == "figure" else "right")
+    for name, spent in rows.items():
+        values = [*(spent[kind] for kind in ours), sum(spent[kind] for kind in ours), spent[OTHERS]]
+        table.add_row(name, *(f"{value:.2f}" for value in values))
+    return table

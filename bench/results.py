@@ -1,0 +1,151 @@
+"""What a run measured, as data: the table and the JSON file show the same."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from bench.facts import Machine
+
+
+class Figure(StrEnum):
+    """What can be measured alone by `--only`."""
+
+    BATCH = "batch"
+    SINGLE = "single"
+    LATENCY = "latency"
+    BASELINE = "baseline"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Ratios to pgbench: what must be kept now, and what is aimed at."""
+
+    now: float
+    aim: float
+
+
+BUDGETS = {Figure.BATCH: Budget(0.4, 0.6), Figure.SINGLE: Budget(0.12, 0.2)}
+# Single posts against the baseline.
+BASELINE_AIM = 15.0
+# Milliseconds from acceptance to visible effects, on an idle machine with two cores.
+LATENCY_AIMS = {50: 30.0, 99: 150.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One round of a figure; seconds from the first request until all of its events are posted; CPU seconds by kind.
+
+    `yardstick` is the number of the pgbench round just before it, from 0; the next one is just after it.
+    """
+
+    yardstick: int
+    events: int
+    seconds: float
+    sending_seconds: float
+    answer_p50_ms: float
+    cpu: dict[str, float]
+
+    @property
+    def rate(self) -> float:
+        """Events posted per second."""
+        return self.events / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds at a steady rate: the answer, the moment of processing, and when other transactions see the effects."""
+
+    rate: float
+    events: int
+    answer_p50: float
+    answer_p99: float
+    posted_p50: float
+    posted_p99: float
+
+
+@dataclass(slots=True)
+class Results:
+    """Everything of one run."""
+
+    machine: Machine
+    workers: int
+    pgbench_tps: list[float] = field(default_factory=list)
+    pgbench_cpu_ms: list[dict[str, float]] = field(default_factory=list)
+    runs: dict[Figure, list[Run]] = field(default_factory=dict)
+    latency: Latency | None = None
+    deadlocks: int = 0
+    seconds: float = 0.0
+
+    @property
+    def tps(self) -> float:
+        """The yardstick: the median round of pgbench."""
+        return statistics.median(self.pgbench_tps)
+
+    def rate(self, figure: Figure) -> float:
+        """The median round of a figure, events per second; 0 when it wasn't measured."""
+        runs = self.runs.get(figure, [])
+        return statistics.median(run.rate for run in runs) if runs else 0.0
+
+    def ratio(self, figure: Figure) -> float:
+        """The median round of a figure in units of pgbench; 0 when it wasn't measured."""
+        ratios = self.ratios(figure)
+        return statistics.median(ratios) if ratios else 0.0
+
+    def ratios(self, figure: Figure) -> list[float]:
+        """Each round against the pgbench rounds on both sides of it, so that a machine's changing mood drops out."""
+        runs = self.runs.get(figure, [])
+        return [run.rate / statistics.mean(self.pgbench_tps[run.yardstick : run.yardstick + 2]) for run in runs]
+
+    def missed(self) -> list[Figure]:
+        """Figures that were measured and miss the budget of today."""
+        return [figure for figure, budget in BUDGETS.items() if self.runs.get(figure) and self.ratio(figure) < budget.now]
+
+    def cpu_per_event(self, figure: Figure) -> dict[str, float]:
+        """Milliseconds of processor time per event by kind of process, over all rounds."""
+        runs = self.runs.get(figure, [])
+        events = sum(run.events for run in runs)
+        kinds = runs[0].cpu if runs else {}
+        return {kind: 1000 * sum(run.cpu[kind] for run in runs) / events for kind in kinds}
+
+    def cpu_per_transaction(self) -> dict[str, float]:
+        """Milliseconds of processor time per transaction of pgbench, the median round of each kind."""
+        kinds = self.pgbench_cpu_ms[0] if self.pgbench_cpu_ms else {}
+        return {kind: statistics.median(spent[kind] for spent in self.pgbench_cpu_ms) for kind in kinds}
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, with the ratios, for machines."""
+        figures = {
+            figure: {
+                "events_per_second": round(self.rate(figure), 1),
+                "ratio_to_pgbench": round(self.ratio(figure), 4),
+                "ratios": [round(ratio, 4) for ratio in self.ratios(figure)],
+                "budget": asdict(BUDGETS[figure]) if figure in BUDGETS else None,
+                "cpu_ms_per_event": {kind: round(spent, 4) for kind, spent in self.cpu_per_event(figure).items()},
+                "rounds": [asdict(run) | {"events_per_second": round(run.rate, 1)} for run in runs],
+            }
+            for figure, runs in self.runs.items()
+        }
+        return {
+            "machine": asdict(self.machine),
+            "worker_processes": self.workers,
+            "pgbench": {
+                "tps": round(self.tps, 1),
+                "rounds": [round(tps, 1) for tps in self.pgbench_tps],
+                "cpu_ms_per_transaction": {kind: round(spent, 4) for kind, spent in self.cpu_per_transaction().items()},
+            },
+            "figures": figures,
+            "latency_ms": None if self.latency is None else asdict(self.latency),
+            "deadlocks": self.deadlocks,
+            "missed": self.missed(),
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """The value that `percent` of them don't exceed; 0 of none."""
+    if not values:
+        return 0.0
+    ranked = sorted(values)
+    return ranked[min(len(ranked) - 1, max(0, -(-percent * len(ranked) // 100) - 1))]

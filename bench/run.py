@@ -1,0 +1,213 @@
+"""One run: the yardstick and our figures in turn on one server, each of ours checked against the books."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+
+from bench import facts
+from bench.pgbench import PgBench
+from bench.plan import BATCH, EVENT_TYPE, Plan, Report, read_report, signs, write
+from bench.results import Figure, Latency, Results, Run, percentile
+from bench.server import BenchStack
+from bench.world import POLL_SECONDS, Books, Deadline, World, create_world, require
+from runtime.processes import Child
+
+CLIENTS = ("-m", "bench.clients")
+BASELINE = ("-m", "bench.baseline")
+BATCH_CONNECTIONS = 8
+SINGLE_CONNECTIONS = 32
+PACED_RATE = 20.0
+# The baseline is so slow that a few hundred events say enough.
+SINGLE_SHARE, BASELINE_SHARE, LEAST_EVENTS = 3, 30, 20
+LATENCY_ROUNDS = 3
+WARM_TYPE = "hello"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How much to measure: seconds of a pgbench round, events of a batch round, rounds, members, and which figures."""
+
+    seconds: int
+    events: int
+    rounds: int
+    members: int
+    figures: frozenset[Figure]
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """A load that was carried out: its report, when all was posted, and the processor time it took."""
+
+    report: Report
+    ended: float
+    cpu: dict[str, float]
+
+
+class Bench:
+    """Measures on a stack whose servers run, and fills `results`."""
+
+    def __init__(self, stack: BenchStack, options: Options, results: Results) -> None:
+        self._stack = stack
+        self._options = options
+        self._pgbench = PgBench(stack)
+        self._results = results
+        results.pgbench_tps = self._pgbench.rounds
+        results.pgbench_cpu_ms = self._pgbench.cpu_ms
+        self._loads = 0
+
+    def run(self) -> None:
+        """Measure everything that is wanted."""
+        self._stack.say("filling the database of pgbench")
+        self._pgbench.prepare()
+        self._yardstick()
+        self._stack.start_product()
+        self._world = self._prepare_world()
+        self._books = Books(self._stack.dsn, self._world)
+        try:
+            self._warm_up()
+            self._measure()
+            self._results.deadlocks = self._books.deadlocks()
+        finally:
+            self._books.close()
+
+    def _measure(self) -> None:
+        steps: list[tuple[Figure, Callable[[], object]]] = [
+            (Figure.BATCH, self._batch),
+            (Figure.SINGLE, self._single),
+        ]
+        for _ in range(self._options.rounds):
+            for figure, step in steps:
+                if figure in self._options.figures:
+                    step()
+                    self._yardstick()
+        if Figure.LATENCY in self._options.figures:
+            self._latency()
+        if Figure.BASELINE in self._options.figures:
+            self._baseline()
+            self._yardstick()
+
+    def _yardstick(self) -> None:
+        tps = self._pgbench.round(self._options.seconds)
+        self._stack.say(f"  pgbench   {tps:8.0f} tps")
+
+    # ---------------------------------------------------------------- set-up
+    def _prepare_world(self) -> World:
+        headers = {"Authorization": f"Bearer {self._stack.api_key}"}
+        with httpx.Client(base_url=self._stack.settings.api_url, headers=headers, timeout=30, trust_env=False) as client:
+            return create_world(client)
+
+    def _warm_up(self) -> None:
+        """An event without effects for every member: creates and enrols them, and wakes every lane once."""
+        members = self._options.members
+        self._stack.say(f"creating {members} members")
+        before = self._books.totals()
+        plan = self._plan("warm", members, BATCH, BATCH_CONNECTIONS, event_type=WARM_TYPE)
+        self._drive(plan, CLIENTS, lambda: self._books.totals().completed - before.completed)
+
+    # --------------------------------------------------------------- figures
+    def _batch(self) -> None:
+        self._figure(Figure.BATCH, self._plan("batch", self._options.events, BATCH, BATCH_CONNECTIONS), CLIENTS)
+
+    def _single(self) -> None:
+        events = max(LEAST_EVENTS, self._options.events // SINGLE_SHARE)
+        self._figure(Figure.SINGLE, self._plan("single", events, 1, SINGLE_CONNECTIONS), CLIENTS)
+
+    def _baseline(self) -> None:
+        for number in range(1, self._stack.settings.worker_processes + 1):
+            self._stack.keep(self._stack.helper(f"baseline-worker-{number}", (*BASELINE, "work")))
+        first = self._plan("baseline-warm", LEAST_EVENTS, 1, 1)
+        self._checked(first, (*BASELINE, "start"))
+        events = max(LEAST_EVENTS, self._options.events // BASELINE_SHARE)
+        self._figure(Figure.BASELINE, self._plan("baseline", events, 1, 1), (*BASELINE, "start"))
+
+    def _figure(self, figure: Figure, plan: Plan, arguments: tuple[str, ...]) -> None:
+        drive = self._checked(plan, arguments)
+        report = drive.report
+        answer = 1000 * percentile(report.answers, 50)
+        run = Run(
+            len(self._pgbench.rounds) - 1,
+            plan.events,
+            drive.ended - report.began,
+            report.ended - report.began,
+            round(answer, 2),
+            drive.cpu,
+        )
+        self._results.runs.setdefault(figure, []).append(run)
+        self._stack.say(f"  {figure:<9} {run.rate:8.0f} events/s ({run.events} in {run.seconds:.1f} s)")
+
+    def _latency(self) -> None:
+        events = int(PACED_RATE * LATENCY_ROUNDS * self._options.seconds)
+        plan = self._plan("latency", events, 1, SINGLE_CONNECTIONS, rate=PACED_RATE)
+        report = self._checked(plan, CLIENTS).report
+        answers = [1000 * seconds for seconds in report.answers]
+        posted = [1000 * seconds for seconds in report.posted]
+        found = (percentile(answers, 50), percentile(answers, 99), percentile(posted, 50), percentile(posted, 99))
+        latency = Latency(PACED_RATE, events, *(round(value, 2) for value in found))
+        self._results.latency = latency
+        self._stack.say(f"  latency   {latency.posted_p50:8.1f} ms p50, {latency.posted_p99:.1f} ms p99 at {PACED_RATE:.0f}/s")
+
+    # --------------------------------------------------------------- driving
+    def _plan(
+        self, name: str, events: int, per_request: int, connections: int, *, rate: float = 0.0, event_type: str = EVENT_TYPE
+    ) -> Plan:
+        self._loads += 1
+        settings = self._stack.settings
+        return Plan(
+            host=settings.api_host,
+            port=settings.api_port,
+            api_key=self._stack.api_key,
+            database_url=self._stack.dsn,
+            program_id=self._world.program_id,
+            prefix=f"{self._loads}-{name}",
+            events=events,
+            participants=self._options.members,
+            per_request=per_request,
+            connections=connections,
+            rate=rate,
+            event_type=event_type,
+        )
+
+    def _checked(self, plan: Plan, arguments: tuple[str, ...]) -> Drive:
+        """Drive a load of purchases, and check that each of them was posted exactly once."""
+        before = self._books.totals()
+        since = self._books.now()
+        drive = self._drive(plan, arguments, lambda: self._books.posted_since(since))
+        require(self._books.totals(), before.after(plan), plan.prefix)
+        return drive
+
+    def _drive(self, plan: Plan, arguments: tuple[str, ...], posted: Callable[[], int]) -> Drive:
+        """Prepare a load, run it, and wait until `posted` counts all its events."""
+        folder = self._stack.settings.data_dir
+        plan_file, report_file = folder / f"{plan.prefix}.json", folder / f"{plan.prefix}-report.json"
+        write(plan_file, plan)
+        ready, go = signs(report_file)
+        child = self._stack.helper(plan.prefix, (*arguments, str(plan_file), str(report_file)))
+        try:
+            self._await(child, ready.exists)
+            before = facts.cpu_seconds(self._stack.pids)
+            go.touch()
+            self._await(child, report_file.exists)
+            ended = self._await_posted(plan, posted)
+            after = facts.cpu_seconds(self._stack.pids)
+        finally:
+            child.stop(1.0)
+        report = read_report(report_file)
+        return Drive(report, ended, facts.spent_between(before, after, report.cpu_seconds))
+
+    def _await(self, child: Child, ready: Callable[[], bool]) -> None:
+        """Wait for a sign of a helper; ServiceError when it, or anything else, ends before."""
+        while not ready():
+            self._stack.supervisor.check()
+            if child.poll() is not None and not ready():
+                child.check()
+            time.sleep(POLL_SECONDS)
+
+    def _await_posted(self, plan: Plan, posted: Callable[[], int]) -> float:
+        deadline = Deadline(plan.prefix, plan.events)
+        while (count := posted()) < plan.events:
+            self._stack.supervisor.check()
+            deadline.check(count)
+            time.sleep(POLL_SECONDS)
+        return time.monotonic()

@@ -1,0 +1,155 @@
+"""What the load meets: a program with ten rules and its members; and what the books must say afterwards."""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Self
+from uuid import UUID
+
+import httpx
+import psycopg
+
+from bench.plan import EVENT_TYPE, Plan, purchases
+from runtime.processes import ServiceError
+
+SYMBOL = "BENCH"
+RATE = Decimal("0.1")
+OTHER_TYPES = ("refund", "signup", "referral", "review", "visit", "birthday", "survey")
+POLL_SECONDS = 0.02
+PATIENCE_SECONDS = 120.0
+
+TOTALS = """
+SELECT (SELECT coalesce(sum(available + held + deferred), 0) FROM balances WHERE asset_id = %(asset)s),
+       (SELECT coalesce(sum(remaining), 0) FROM lots WHERE asset_id = %(asset)s),
+       (SELECT coalesce(-sum(amount), 0) FROM postings WHERE asset_id = %(asset)s AND entity_type = 'SYSTEM_ISSUANCE'),
+       (SELECT coalesce(sum((counters ->> 'spend')::numeric), 0) FROM holders),
+       (SELECT count(*) FROM event_outcomes WHERE status = 'COMPLETED'),
+       (SELECT count(*) FROM event_outcomes WHERE status <> 'COMPLETED'),
+       (SELECT count(*) FROM event_queue)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over the whole database: what members own, by three ways that must agree, and what became of events."""
+
+    balances: Decimal
+    lots: Decimal
+    issued: Decimal
+    spent: Decimal
+    completed: int
+    failed: int
+    waiting: int
+
+    def after(self, plan: Plan) -> Self:
+        """What they must be when the events of `plan` are posted, each exactly once."""
+        sent = purchases(plan)
+        spent = sum((Decimal(purchase.tenths) / 10 for purchase in sent), Decimal(0))
+        earned = spent * RATE
+        return type(self)(
+            self.balances + earned,
+            self.lots + earned,
+            self.issued + earned,
+            self.spent + spent,
+            self.completed + len(sent),
+            self.failed,
+            self.waiting,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Ids of what was created."""
+
+    program_id: str
+    asset_id: str
+    credit_rule_id: str
+
+
+def create_world(client: httpx.Client) -> World:
+    """A program with a LOT asset and ten rules: three match every purchase (one of them once per member), seven other types."""
+    program = _post(client, "/v1/programs", {"name": "Bench"})
+    asset = {"name": "Bench", "symbol": SYMBOL, "inventory_mode": "LOT", "issuance_policy": "UNLIMITED", "scale": 2}
+    asset_id = _post(client, "/v1/assets", asset | {"program_id": program["id"]})["id"]
+    created = [_post(client, "/v1/rules", rule | {"program_id": program["id"]}) for rule in rules(asset_id)]
+    return World(program["id"], asset_id, created[0]["id"])
+
+
+def rules(asset_id: str) -> list[dict[str, Any]]:
+    """The ten rules."""
+    matching: list[tuple[str, str, dict[str, str]]] = [
+        ("Earn", "event.amount > 0.5", {"type": "CREDIT", "asset_id": asset_id, "amount": f"event.amount * {RATE}"}),
+        ("Spend so far", "event.amount > 0", {"type": "COUNTER", "key": "spend", "value": "event.amount"}),
+        ("First purchase", '!("welcomed" in participant.tags)', {"type": "TAG", "tag": "welcomed"}),
+    ]
+    wanted = [(name, f'event.type == "{EVENT_TYPE}" && {condition}', action) for name, condition, action in matching]
+    for other in OTHER_TYPES:
+        action = {"type": "CREDIT", "asset_id": asset_id, "amount": "5.00"}
+        wanted.append((f"For a {other}", f'event.type == "{other}" && event.amount > 10', action))
+    return [
+        {"order": 10 * (position + 1), "name": name, "condition": condition, "actions": [action]}
+        for position, (name, condition, action) in enumerate(wanted)
+    ]
+
+
+def _post(client: httpx.Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    response = client.post(path, json=body)
+    if not response.is_success:
+        raise ServiceError(f"bench: POST {path} answered {response.status_code}: {response.text[:300]}")
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+class Books:
+    """Questions to the database, on one connection."""
+
+    def __init__(self, dsn: str, world: World) -> None:
+        self._connection: psycopg.Connection[tuple[Any, ...]] = psycopg.connect(dsn, autocommit=True)
+        self._world = world
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
+    def now(self) -> datetime:
+        """The product's clock."""
+        moment: datetime = self._one("SELECT openscrip_now()")[0]
+        return moment
+
+    def totals(self) -> Totals:
+        """The sums of this moment."""
+        return Totals(*self._one(TOTALS, {"asset": UUID(self._world.asset_id)}))
+
+    def posted_since(self, moment: datetime) -> int:
+        """How many purchases accepted since then are posted: each matches the earning rule once; one index read."""
+        statement = "SELECT count(*) FROM rule_matches WHERE rule_id = %s AND created_at >= %s"
+        return int(self._one(statement, [UUID(self._world.credit_rule_id), moment])[0])
+
+    def deadlocks(self) -> int:
+        """Deadlocks of the product's database since it was made."""
+        return int(self._one("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")[0])
+
+    def _one(self, statement: str, parameters: Any = None) -> tuple[Any, ...]:
+        row = self._connection.execute(statement.encode(), parameters).fetchone()
+        assert row is not None
+        return row
+
+
+def require(found: Totals, wanted: Totals, name: str) -> None:
+    """ServiceError when the books aren't exactly what the events that were sent make them."""
+    if found != wanted:
+        raise ServiceError(f"bench: the books are wrong after {name}: {found} instead of {wanted}")
+
+
+class Deadline:
+    """Patience with events that don't get posted."""
+
+    def __init__(self, name: str, events: int) -> None:
+        self._name, self._events = name, events
+        self._latest = time.monotonic() + PATIENCE_SECONDS
+
+    def check(self, posted: int) -> None:
+        """ServiceError when it is over."""
+        if time.monotonic() > self._latest:
+            raise ServiceError(f"bench: {self._name}: only {posted} of {self._events} events are posted")

@@ -1,0 +1,148 @@
+"""Journal entries with their postings, as the API shows them (reporting.md, Journal entries)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from db.repositories.keyset import Keyset, Slice, SortColumn
+from db.session import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class PostingRow:
+    """One posting, with what its asset says about its amount."""
+
+    entry_id: UUID
+    id: UUID
+    amount: Decimal
+    asset_id: UUID
+    asset_symbol: str
+    scale: int
+    bucket: str
+    entity_type: str
+    entity_id: UUID | None
+    created_at: datetime
+
+
+@dataclass(slots=True)
+class EntryRow:
+    """One journal entry; its postings in the order written."""
+
+    id: UUID
+    action_type: str
+    program_id: UUID
+    program_name: str
+    description: str
+    event_id: UUID | None
+    rule_id: UUID | None
+    created_by_api_key_id: UUID | None
+    reference_id: str | None
+    created_at: datetime
+    postings: list[PostingRow] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFilter:
+    """What a list of entries is narrowed to. `entity_id` to `max_amount` must be met by one and the same posting."""
+
+    program_id: UUID | None = None
+    event_id: UUID | None = None
+    rule_id: UUID | None = None
+    action_type: str | None = None
+    reference_id: str | None = None
+    from_: datetime | None = None
+    to: datetime | None = None
+    entity_id: UUID | None = None
+    entity_type: str | None = None
+    asset_id: UUID | None = None
+    bucket: str | None = None
+    min_amount: Decimal | None = None
+    max_amount: Decimal | None = None
+
+
+_TIMES = {"from_": "e.created_at >= %(from_)s", "to": "e.created_at <= %(to)s"}
+_ENTRY_CONDITIONS = _TIMES | {
+    "program_id": "e.program_id = %(program_id)s",
+    "event_id": "e.event_id = %(event_id)s",
+    "rule_id": "e.rule_id = %(rule_id)s",
+    "action_type": "e.action_type = %(action_type)s",
+    "reference_id": "e.reference_id = %(reference_id)s",
+}
+_POSTING_CONDITIONS = {
+    "entity_id": "p.entity_id = %(entity_id)s",
+    "entity_type": "p.entity_type = %(entity_type)s",
+    "asset_id": "p.asset_id = %(asset_id)s",
+    "bucket": "p.bucket = %(bucket)s",
+    "min_amount": "p.amount >= %(min_amount)s",
+    "max_amount": "p.amount <= %(max_amount)s",
+}
+_BY_POSTING = (SortColumn("p.created_at"), SortColumn("p.entry_id", "uuid"))
+_COLUMNS = """e.id, e.action_type, e.program_id, g.name AS program_name, e.description, e.event_id, e.rule_id,
+    e.created_by_api_key_id, e.reference_id, e.created_at"""
+
+
+def page(conn: Connection, organization_id: UUID, wanted: EntryFilter, keyset: Keyset) -> Slice[EntryRow]:
+    """One page of the organization's entries; the keyset's columns are `e.created_at` and `e.id`."""
+    if wanted.entity_id is not None:
+        keyset = replace(keyset, columns=_BY_POSTING)
+    after, parameters = keyset.where_sql()
+    names = _ENTRY_CONDITIONS | _POSTING_CONDITIONS
+    given = {name: value for name in names if (value := getattr(wanted, name)) is not None}
+    about_entry = [after]
+    about_entry += [condition for name, condition in _ENTRY_CONDITIONS.items() if name in given]
+    about_posting = [condition for name, condition in _POSTING_CONDITIONS.items() if name in given]
+    if wanted.entity_id is None:
+        source, distinct = "journal_entries e", ""
+        about_entry.append("e.organization_id = %(organization)s")
+        if about_posting:
+            about_entry.append(f"EXISTS (SELECT 1 FROM postings p WHERE p.entry_id = e.id AND {' AND '.join(about_posting)})")
+    else:
+        # One account's entries are found by its postings, which have the times of their entries.
+        source, distinct = "postings p JOIN journal_entries e ON e.id = p.entry_id", "DISTINCT ON (p.created_at, p.entry_id)"
+        about_entry.append("p.organization_id = %(organization)s")
+        about_entry += [*about_posting, *(text.replace("e.", "p.") for name, text in _TIMES.items() if name in given)]
+    with conn.cursor(row_factory=class_row(EntryRow)) as cursor:
+        rows = cursor.execute(
+            f"""
+            SELECT {distinct} {_COLUMNS} FROM {source} JOIN programs g ON g.id = e.program_id
+            WHERE {" AND ".join(about_entry)} ORDER BY {keyset.order_sql()} LIMIT {keyset.fetch}
+            """,
+            parameters | given | {"organization": organization_id},
+        ).fetchall()
+    cut = keyset.cut(rows, lambda row: (row.created_at, row.id))
+    _add_postings(conn, cut.rows)
+    return cut
+
+
+def find(conn: Connection, organization_id: UUID, entry_id: UUID) -> EntryRow | None:
+    """One entry of the organization."""
+    with conn.cursor(row_factory=class_row(EntryRow)) as cursor:
+        row = cursor.execute(
+            f"SELECT {_COLUMNS} FROM journal_entries e JOIN programs g ON g.id = e.program_id"
+            " WHERE e.id = %s AND e.organization_id = %s",
+            [entry_id, organization_id],
+        ).fetchone()
+    if row is not None:
+        _add_postings(conn, [row])
+    return row
+
+
+def _add_postings(conn: Connection, entries: Sequence[EntryRow]) -> None:
+    by_id = {entry.id: entry for entry in entries}
+    parameters: list[Any] = [list(by_id)]
+    with conn.cursor(row_factory=class_row(PostingRow)) as cursor:
+        rows = cursor.execute(
+            """
+            SELECT p.entry_id, p.id, p.amount, p.asset_id, a.symbol AS asset_symbol, a.scale, p.bucket, p.entity_type,
+                   p.entity_id, p.created_at
+            FROM postings p JOIN assets a ON a.id = p.asset_id WHERE p.entry_id = ANY(%s) ORDER BY p.entry_id, p.ordinal
+            """,
+            parameters,
+        )
+        for row in rows:
+            by_id[row.entry_id].postings.append(row)
