@@ -10,6 +10,7 @@ from sqlmodel import Session
 from db.repositories import events as rows
 from db.repositories.events import STATUS_SQL, EventFilters, EventRow
 from db.repositories.keyset import Keyset, Slice
+from db.repositories.ledger import find_assets
 from db.session import Connection, psycopg_of
 from domain.errors import InvalidState, not_found
 from domain.lanes import lane_of
@@ -59,7 +60,17 @@ def rule_evaluations(session: Session, event: EventRow, *, include_skipped: bool
         rules = load_rule_sets_by_id(psycopg_of(session), [key])[event.rule_set_id].rules
     context = EvaluatedEvent(event.id, event.participant_id, event.program_id, event.processed_at)
     found = evaluations(event.evaluations, rules, context)
-    return [row for row in found if include_skipped or row["status"] not in HIDDEN_UNLESS_ASKED]
+    shown = [row for row in found if include_skipped or row["status"] not in HIDDEN_UNLESS_ASKED]
+    _add_symbols(psycopg_of(session), event.organization_id, [action for row in shown for action in row["executed_actions"]])
+    return shown
+
+
+def _add_symbols(conn: Connection, organization_id: UUID, actions: Collection[dict[str, Any]]) -> None:
+    moved = [action for action in actions if "asset_id" in action]
+    if moved:
+        assets = find_assets(conn, organization_id, {action["asset_id"] for action in moved})
+        for action in moved:
+            action["asset_symbol"] = assets[action["asset_id"]].symbol
 
 
 def list_events(session: Session, organization_id: UUID, filters: EventFilters, keyset: Keyset, sort: str) -> Slice[EventRow]:

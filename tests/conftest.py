@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from api.app import create_app
 from db.migrate import upgrade
@@ -13,8 +14,13 @@ from runtime.settings import Settings
 from tests.support.client import Tenant, new_tenant
 from tests.support.club import Club, make_club
 from tests.support.databases import make_database
+from tests.support.examples import pytest_collection_modifyitems, pytest_terminal_summary  # noqa: F401 - hooks
 from tests.support.server import serve
 from tests.support.stack import Stack, run_stack
+
+# how long an example takes says something about the machine, nothing about the code
+hypothesis_settings.register_profile("openscrip", deadline=None)
+hypothesis_settings.load_profile("openscrip")
 
 
 @pytest.fixture(scope="session")
@@ -81,9 +87,7 @@ def temporal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedTempo
 
 
 @pytest.fixture(scope="session")
-def stack(
-    postgres: EmbeddedPostgres, temporal: EmbeddedTemporal, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stack]:
+def stack(postgres: EmbeddedPostgres, temporal: EmbeddedTemporal, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The running product, with a database of its own, which no other worker touches."""
     with run_stack(make_database(postgres.dsn, "stack"), temporal, Path(tmp_path_factory.mktemp("stack"))) as running:
         yield running
@@ -101,3 +105,11 @@ def tenant(stack: Stack) -> Iterator[Tenant]:
 def club(tenant: Tenant, stack: Stack) -> Club:
     """Program P of the acceptance examples, running."""
     return make_club(tenant, stack.database)
+
+
+@pytest.fixture(scope="session")
+def lane_database(postgres: EmbeddedPostgres) -> Iterator[Database]:
+    """A database with eight lanes that nobody drains but the test."""
+    with_pool = Database(make_database(postgres.dsn, "lanes"), pool_size=24)
+    yield with_pool
+    with_pool.close()

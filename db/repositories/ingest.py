@@ -157,7 +157,7 @@ def create_participants(
 
 
 def enroll(conn: Connection, pairs: Sequence[tuple[UUID, UUID, UUID]], now: datetime) -> None:
-    """Make (participant, program, organization) enrolments ACTIVE; those that are cost a read only. Sorted by the caller."""
+    """Make (participant, program, organization) enrolments ACTIVE; those that are cost a read only. Written in one order."""
     conn.execute(
         """
         INSERT INTO enrollments (participant_id, program_id, organization_id, enrolled_at, updated_at)
@@ -166,6 +166,7 @@ def enroll(conn: Connection, pairs: Sequence[tuple[UUID, UUID, UUID]], now: date
         WHERE NOT EXISTS (
             SELECT 1 FROM enrollments e
             WHERE e.participant_id = wanted.participant_id AND e.program_id = wanted.program_id AND e.status = 'ACTIVE')
+        ORDER BY participant_id, program_id
         ON CONFLICT (participant_id, program_id) DO UPDATE
             SET status = 'ACTIVE', updated_at = EXCLUDED.updated_at WHERE enrollments.status <> 'ACTIVE'
         """,

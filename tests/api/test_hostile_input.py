@@ -81,7 +81,9 @@ class TestBody:
         assert answer.json()["details"]["fields"]
 
     def test_every_text_is_checked(self, api: Tenant) -> None:
-        content = b'{"name": "a\\u0000", "external_id": "\\udc00", "attributes": {"k": "\\ud83d", "\\ud800": "v"}, "tags": ["\\u0000"]}'
+        content = (
+            b'{"name": "a\\u0000", "external_id": "\\udc00", "attributes": {"k": "\\ud83d", "\\ud800": "v"}, "tags": ["\\u0000"]}'
+        )
         answer = send(api, content, "/v1/participants")
         assert sorted(faults(answer.json())) == [
             ("attributes.k", "invalid"),
@@ -112,7 +114,29 @@ class TestBody:
         assert details["received"].startswith('["xxx')
 
 
-@pytest.mark.parametrize("amount", ["9" * 40, "1." + "9" * 38, "0." + "0" * 39, "1_0", " 1", "+1", "-1", ".5", "5.", "٣", "", "1e2", "NaN", 5, 5.5, True, [], {}])
+@pytest.mark.parametrize(
+    "amount",
+    [
+        "9" * 40,
+        "1." + "9" * 38,
+        "0." + "0" * 39,
+        "1_0",
+        " 1",
+        "+1",
+        "-1",
+        ".5",
+        "5.",
+        "٣",
+        "",
+        "1e2",
+        "NaN",
+        5,
+        5.5,
+        True,
+        [],
+        {},
+    ],
+)
 def test_amounts(api: Tenant, amount: object) -> None:
     body = {"name": "n", "symbol": "S", "inventory_mode": "SIMPLE", "issuance_policy": "UNLIMITED", "scale": 0}
     answer = api.post("/v1/assets", body | {"program_id": program(api), "max_transaction_amount": amount}, 400)
@@ -140,14 +164,21 @@ def test_timestamps(api: Tenant, moment: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "moment", ["2026-01-01t00:00:00z", "2026-01-01T00:00:00.123456789+05:30", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"]
+    "moment",
+    ["2026-01-01t00:00:00z", "2026-01-01T00:00:00.123456789+05:30", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"],
 )
 def test_good_timestamps(api: Tenant, moment: str) -> None:
     api.call("GET", "/v1/participants", 200, params={"from": moment})
 
 
 @pytest.mark.parametrize(
-    "bad", ["abc", "{01890000-0000-7000-8000-000000000001}", "01890000000070008000000000000001", "urn:uuid:01890000-0000-7000-8000-000000000001"]
+    "bad",
+    [
+        "abc",
+        "{01890000-0000-7000-8000-000000000001}",
+        "01890000000070008000000000000001",
+        "urn:uuid:01890000-0000-7000-8000-000000000001",
+    ],
 )
 def test_uuids(api: Tenant, bad: str) -> None:
     found = api.call("GET", f"/v1/participants/{bad}", 400)
@@ -155,7 +186,20 @@ def test_uuids(api: Tenant, bad: str) -> None:
     assert faults(api.call("GET", "/v1/assets", 400, params={"program_id": bad})) == [("program_id", "invalid")]
 
 
-@pytest.mark.parametrize("query", ["include_archived=1", "include_archived=True", "include_archived=", "limit=", "limit=+5", "limit=5.0", "search=", "search=%00", "status="])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "include_archived=1",
+        "include_archived=True",
+        "include_archived=",
+        "limit=",
+        "limit=+5",
+        "limit=5.0",
+        "search=",
+        "search=%00",
+        "status=",
+    ],
+)
 def test_query_values(api: Tenant, query: str) -> None:
     found = api.call("GET", f"/v1/programs?{query}", 400)
     assert found["details"]["field"] == query.partition("=")[0]

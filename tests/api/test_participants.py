@@ -99,7 +99,9 @@ def test_upsert_changes_only_what_is_sent(api: Tenant) -> None:
 
 def test_simultaneous_creations_make_one(api: Tenant) -> None:
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: api.http.post("/v1/participants", json={"external_id": "race", "tags": ["t"]}), range(8)))
+        answers = list(
+            pool.map(lambda _: api.http.post("/v1/participants", json={"external_id": "race", "tags": ["t"]}), range(8))
+        )
     assert sorted(answer.status_code for answer in answers) == [200] * 7 + [201]
     assert len({answer.json()["id"] for answer in answers}) == 1
 
@@ -129,7 +131,9 @@ class TestEnrolment:
     def test_unknown_ones_are_404(self, api: Tenant) -> None:
         person = participant(api)
         body = {"status": "ACTIVE"}
-        assert api.patch(f"/v1/participants/{person}/enrollments/{program(api)}", body, 404)["details"]["resource"] == "enrollment"
+        assert (
+            api.patch(f"/v1/participants/{person}/enrollments/{program(api)}", body, 404)["details"]["resource"] == "enrollment"
+        )
         assert api.patch(f"/v1/participants/{person}/enrollments/{uuid4()}", body, 404)["details"]["resource"] == "program"
         refused = api.post("/v1/participants", {"external_id": "n", "program_id": str(uuid4())}, 404)
         assert refused["details"]["field"] == "program_id"

@@ -90,7 +90,9 @@ class TestList:
     def test_search_takes_wildcards_literally(self, api: Tenant) -> None:
         for name in ("100% Club", "Club", "a_b", "back\\slash"):
             program(api, name=name)
-        found = {text: [row["name"] for row in api.get("/v1/programs", search=text)["data"]] for text in ("%", "_", "cLUB", "k\\s")}
+        found = {
+            text: [row["name"] for row in api.get("/v1/programs", search=text)["data"]] for text in ("%", "_", "cLUB", "k\\s")
+        }
         assert found == {"%": ["100% Club"], "_": ["a_b"], "cLUB": ["Club", "100% Club"], "k\\s": ["back\\slash"]}
 
     def test_sort_by_name_pages_without_repeats(self, api: Tenant) -> None:
@@ -98,9 +100,7 @@ class TestList:
         for name in names:
             program(api, name=name)
         first = api.get("/v1/programs", sort_by="name", sort_dir="asc", limit=2)
-        rest = api.get(
-            "/v1/programs", sort_by="name", sort_dir="asc", limit=200, cursor=first["pagination"]["next_cursor"]
-        )
+        rest = api.get("/v1/programs", sort_by="name", sort_dir="asc", limit=200, cursor=first["pagination"]["next_cursor"])
         found = [row["name"] for row in first["data"] + rest["data"]]
         assert found == sorted(names)
 

@@ -115,7 +115,10 @@ def test_state_08_bad_attributes(api: Tenant, person: str) -> None:
 @pytest.mark.example("participants-groups.md", "state 9")
 def test_state_09_same_value_twice(api: Tenant, person: str) -> None:
     for _ in range(2):
-        assert api.call("PUT", state_path(person, "attributes/city"), 200, json={"value": "Rome"}) == {"key": "city", "value": "Rome"}
+        assert api.call("PUT", state_path(person, "attributes/city"), 200, json={"value": "Rome"}) == {
+            "key": "city",
+            "value": "Rome",
+        }
     assert history(api, person) == [("set", "city", None, "Rome")]
 
 

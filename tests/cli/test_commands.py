@@ -45,7 +45,7 @@ def openscrip(database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
     def run(*arguments: str, **settings: str) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["openscrip", *arguments])
-        with monkeypatch.context() as environment, pytest.raises(SystemExit) as ended:  # noqa: PT012 - the environment counts only in here
+        with monkeypatch.context() as environment, pytest.raises(SystemExit) as ended:
             for name, value in ({"OPENSCRIP_DATABASE_URL": database_url} | settings).items():
                 environment.setenv(name, value)
             main()

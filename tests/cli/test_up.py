@@ -87,7 +87,10 @@ class TestResume:
 
     def test_a_signal_during_the_start_stops_cleanly(self, stack: Stack) -> None:
         stack.start()
-        time.sleep(1.0)
+        # before its first line the interpreter is still importing, and there is nothing to stop
+        deadline = time.monotonic() + 30
+        while not stack.output and time.monotonic() < deadline:
+            time.sleep(0.05)
         assert stack.stop() == 0
         assert stack.leftovers() == []
 

@@ -21,7 +21,9 @@ def owner(database_url: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]
         connection.rollback()
 
 
-def write_entry(connection: psycopg.Connection[tuple[object, ...]], amounts: list[str], *, assets: list[UUID] | None = None) -> UUID:
+def write_entry(
+    connection: psycopg.Connection[tuple[object, ...]], amounts: list[str], *, assets: list[UUID] | None = None
+) -> UUID:
     entry, organization, program = new_id(), new_id(), new_id()
     assets = assets or [new_id()] * len(amounts)
     connection.execute(

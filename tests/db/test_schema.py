@@ -10,7 +10,7 @@ from sqlmodel import SQLModel
 import db
 import db.tables.core
 import db.tables.holders
-import db.tables.rules  # noqa: F401 - registers the tables
+import db.tables.rules
 from db.migrate import is_current, upgrade
 from runtime.cluster import find_binaries
 
@@ -20,7 +20,14 @@ HOW_TO_RENEW = "run `python -m tests.db.write_schema` and commit db/schema.sql"
 
 def dump(database_url: str) -> str:
     """The migrated schema without what varies: versions, owners, months' partitions."""
-    command = [find_binaries(None) / "pg_dump", "--schema-only", "--no-owner", "--no-privileges", "--exclude-table=*_2*", database_url]
+    command = [
+        find_binaries(None) / "pg_dump",
+        "--schema-only",
+        "--no-owner",
+        "--no-privileges",
+        "--exclude-table=*_2*",
+        database_url,
+    ]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     kept = [line for line in text.splitlines() if line.strip() and not line.startswith(("--", "SET ", "SELECT pg_catalog", "\\"))]
     return "\n".join(line for line in kept if not re.search(r"_2\d{5}", line)) + "\n"

@@ -31,7 +31,7 @@ def stopped_order(data_dir: Path) -> list[str]:
 
 
 def test_stages_stop_in_reverse_order(tmp_path: Path) -> None:
-    with pytest.raises(StopRequested), Supervisor(tmp_path) as supervisor:  # noqa: PT012 - the whole block ends this way
+    with pytest.raises(StopRequested), Supervisor(tmp_path) as supervisor:
         supervisor.adopt(start(supervisor, "postgres"), Stage("postgres", GRACE))
         workers = Stage("workers", GRACE)
         supervisor.adopt(start(supervisor, "worker-1"), workers)
@@ -47,7 +47,7 @@ def test_stages_stop_in_reverse_order(tmp_path: Path) -> None:
 
 
 def test_a_dead_child_is_named_with_its_log_and_the_others_stop(tmp_path: Path) -> None:
-    with pytest.raises(ServiceError) as failure, Supervisor(tmp_path) as supervisor:  # noqa: PT012 - the whole block ends this way
+    with pytest.raises(ServiceError) as failure, Supervisor(tmp_path) as supervisor:
         other = start(supervisor, "postgres", stubborn=True)
         supervisor.adopt(other, Stage("postgres", GRACE))
         victim = start(supervisor, "api")
@@ -61,7 +61,7 @@ def test_a_dead_child_is_named_with_its_log_and_the_others_stop(tmp_path: Path) 
 
 
 def test_a_second_signal_hurries(tmp_path: Path) -> None:
-    with pytest.raises(StopRequested), Supervisor(tmp_path) as supervisor:  # noqa: PT012 - the whole block ends this way
+    with pytest.raises(StopRequested), Supervisor(tmp_path) as supervisor:
         supervisor.adopt(start(supervisor, "api", stubborn=True), Stage("api", Grace(clean=60.0, hurried=0.1)))
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)

@@ -27,9 +27,7 @@ def make_organization(database: Database) -> UUID:
     """A bare organization."""
     organization_id = new_id()
     with database.connection() as conn:
-        conn.execute(
-            "INSERT INTO organizations (id, name, created_at) VALUES (%s, 'Test', openscrip_now())", [organization_id]
-        )
+        conn.execute("INSERT INTO organizations (id, name, created_at) VALUES (%s, 'Test', openscrip_now())", [organization_id])
     return organization_id
 
 
@@ -45,8 +43,7 @@ def make_world(database: Database, organization_id: UUID) -> World:
             [program_id, organization_id],
         )
         pts, cash, miles = (
-            _asset(conn, organization_id, program_id, mode, scale)
-            for mode, scale in (("SIMPLE", 0), ("SIMPLE", 2), ("LOT", 2))
+            _asset(conn, organization_id, program_id, mode, scale) for mode, scale in (("SIMPLE", 0), ("SIMPLE", 2), ("LOT", 2))
         )
     return World(organization_id, program_id, pts, cash, miles)
 

@@ -51,9 +51,7 @@ class Desk:
     def history(self, rule: Rule) -> list[tuple[str, dict[str, Any]]]:
         """Change type and changes of each version, oldest first."""
         with self.database.connection() as conn:
-            rows = conn.execute(
-                "SELECT change_type, changes FROM rule_history WHERE rule_id = %s ORDER BY changed_at", [rule.id]
-            )
+            rows = conn.execute("SELECT change_type, changes FROM rule_history WHERE rule_id = %s ORDER BY changed_at", [rule.id])
             return [(row[0], row[1]) for row in rows]
 
 

@@ -13,7 +13,8 @@ from fastapi import FastAPI
 @contextlib.contextmanager
 def serve(app: FastAPI) -> Iterator[str]:
     """Run `app` with its lifespan on a free loopback port; yields the base URL."""
-    listener = socket.socket()
+    # with its protocol named, asyncio sends small answers at once
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     listener.listen(512)
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", loop="asyncio")

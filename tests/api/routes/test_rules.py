@@ -370,10 +370,7 @@ class TestDescription:
     def test_every_operation_is_documented(self, api: Tenant) -> None:
         paths = api.get("/openapi.json")["paths"]
         operations = [
-            operation
-            for path, methods in paths.items()
-            if path.startswith("/v1/rules")
-            for operation in methods.values()
+            operation for path, methods in paths.items() if path.startswith("/v1/rules") for operation in methods.values()
         ]
         assert len(operations) == 6
         assert all(operation["summary"] and operation["tags"] == ["Rules"] for operation in operations)

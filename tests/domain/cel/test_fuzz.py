@@ -150,9 +150,7 @@ def test_any_data(source: str, first: object, second: object) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(
-    st.decimals(allow_nan=False, allow_infinity=False, places=12), st.decimals(allow_nan=False, allow_infinity=False)
-)
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=12), st.decimals(allow_nan=False, allow_infinity=False))
 def test_arithmetic_keeps_fifty_digits_and_the_bound(first: Decimal, second: Decimal) -> None:
     for sign in "+-*/%":
         try:

@@ -98,7 +98,11 @@ class Store:
         return self.books.find_account(key) or self.accounts.get(key) or Account(key)
 
     def wallet(self, program_id: UUID, asset_id: UUID) -> Wallet:
-        return self.books.find_wallet(program_id, asset_id) or self.wallets.get((program_id, asset_id)) or Wallet(program_id, asset_id)
+        return (
+            self.books.find_wallet(program_id, asset_id)
+            or self.wallets.get((program_id, asset_id))
+            or Wallet(program_id, asset_id)
+        )
 
     def trace(self) -> Iterator[object]:
         """Everything that a refused operation must leave as it was."""

@@ -108,15 +108,16 @@ class Model:
                 continue
             if lot.hold:
                 lot.hold.remaining -= part
+            going = lot
             if part < lot.remaining:
                 lot.amount -= part
                 lot.remaining -= part
-                lot = ModelLot(**{**lot.__dict__, "amount": part, "remaining": part, "parent": lot})
-                self.lots.append(lot)
-            lot.status, lot.hold = status, hold
+                going = ModelLot(**{**lot.__dict__, "amount": part, "remaining": part, "parent": lot})
+                self.lots.append(going)
+            going.status, going.hold = status, hold
             if hold:
-                lot.reference = hold.reference
-            moved.append(lot)
+                going.reference = hold.reference
+            moved.append(going)
         assert n == 0
         return moved
 
@@ -138,7 +139,9 @@ class Model:
         for hold in sorted(ended, key=lambda h: h.expires):
             lots = [lot for lot in self.lots_of(holder, "HELD") if lot.hold is hold]
             self.let_go(holder, hold.program, hold.reference, now, lots, [hold], hold.remaining, "Hold expired")
-        ripe = [lot for lot in self.lots_of(holder, "DEFERRED") if lot.matures <= now and not (lot.expires and lot.expires <= now)]
+        ripe = [
+            lot for lot in self.lots_of(holder, "DEFERRED") if lot.matures <= now and not (lot.expires and lot.expires <= now)
+        ]
         for program in dict.fromkeys(lot.program for lot in ripe):
             lots = [lot for lot in ripe if lot.program == program]
             n = sum(lot.remaining for lot in lots)
@@ -146,7 +149,9 @@ class Model:
             self.write("MATURITY", program, now, [(holder, "DEFERRED", -n), (holder, "AVAILABLE", n)], None, "Lots matured")
             self.move(lots, n, "AVAILABLE", None)
             self.use_up(lots, min(short, n))
-        gone = [lot for lot in self.lots_of(holder) if lot.status in ("AVAILABLE", "DEFERRED") and lot.expires and lot.expires <= now]
+        gone = [
+            lot for lot in self.lots_of(holder) if lot.status in ("AVAILABLE", "DEFERRED") and lot.expires and lot.expires <= now
+        ]
         for program in dict.fromkeys(lot.program for lot in gone):
             lots = [lot for lot in gone if lot.program == program]
             a, d = (sum(lot.remaining for lot in lots if lot.status == s) for s in ("AVAILABLE", "DEFERRED"))

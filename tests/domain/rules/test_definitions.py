@@ -68,9 +68,7 @@ class TestCompiledForm:
     def test_counter_takes_negative_decimals_and_keeps_18(self) -> None:
         raw = {"type": "COUNTER", "key": "n", "value": "-0.0000000000000000005", "reset_after": "24h"}
         assert compiled(raw) == CounterAction("n", Decimal("-0.000000000000000001"), "24h")
-        assert compiled({"type": "COUNTER", "key": "n", "value": "1", "reset_after": ""}) == CounterAction(
-            "n", Decimal(1), ""
-        )
+        assert compiled({"type": "COUNTER", "key": "n", "value": "1", "reset_after": ""}) == CounterAction("n", Decimal(1), "")
 
     def test_expressions(self) -> None:
         action = compiled(credit(amount="event.amount * 10", reference_id="event.auth"))
@@ -116,9 +114,7 @@ class TestTargets:
 
     @pytest.mark.parametrize("field", ["participant_id", "external_id", "id"])
     def test_expression(self, field: str) -> None:
-        assert isinstance(
-            compiled(credit(target={"type": "PARTICIPANT", field: "event.referrer"})).target.value, Expression
-        )
+        assert isinstance(compiled(credit(target={"type": "PARTICIPANT", field: "event.referrer"})).target.value, Expression)
 
     def test_program(self) -> None:
         assert compiled(tagging(target={"type": "PROGRAM"})).target == Target(TargetKind.PROGRAM)
@@ -274,9 +270,7 @@ class TestFaults:
 
 class TestStoredForm:
     def test_only_what_was_set(self) -> None:
-        raw = credit(
-            asset_id=str(MILES).upper(), bucket=None, amount="1.009", target={"type": "PARTICIPANT", "id": None}
-        )
+        raw = credit(asset_id=str(MILES).upper(), bucket=None, amount="1.009", target={"type": "PARTICIPANT", "id": None})
         assert stored_actions([raw]) == [
             {"type": "CREDIT", "asset_id": str(MILES), "amount": "1.009", "target": {"type": "PARTICIPANT"}}
         ]

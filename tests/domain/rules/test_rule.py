@@ -17,9 +17,7 @@ from tests.domain.rules.builders import ASSETS, CASH, MILES, MOMENT, PROGRAM, PT
 
 VERSION = UUID(int=99)
 
-_keys = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=8).filter(
-    lambda key: len(key.lower()) <= 255
-)
+_keys = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=8).filter(lambda key: len(key.lower()) <= 255)
 _numbers = st.sampled_from(["1", "10.50", "event.amount * 10", "round(event.a, 2)"])
 _references = st.sampled_from(["auth-1", "42", "event.auth", "group"])
 _moments = st.sampled_from(["24h", "1h30m", "2031-01-01T00:00:00+02:00"])
@@ -131,9 +129,7 @@ class TestHistory:
 
 def rule_set(*conditions: str, actions: tuple[Mapping[str, object], ...] = (credit(),)) -> RuleSet:
     """A set with one rule per condition, given in descending order."""
-    rules = [
-        rule(id=UUID(int=n), order=10 * n, condition=text, actions=actions) for n, text in enumerate(conditions, 1)
-    ]
+    rules = [rule(id=UUID(int=n), order=10 * n, condition=text, actions=actions) for n, text in enumerate(conditions, 1)]
     return RuleSet(1, PROGRAM, tuple(compile_rule(item.snapshot(), VERSION) for item in reversed(rules)))
 
 
@@ -149,20 +145,14 @@ class TestRuleSet:
         assert set(orders["c"]) <= {20, 40}
         assert orders[None] == [10, 20, 30, 40]
 
-    @given(
-        st.lists(
-            st.sampled_from(['event.type == "a"', 'event.type == "b" && event.n', "event.n", "!event.n"]), max_size=6
-        )
-    )
+    @given(st.lists(st.sampled_from(['event.type == "a"', 'event.type == "b" && event.n', "event.n", "!event.n"]), max_size=6))
     def test_candidates_are_a_subsequence(self, conditions: list[str]) -> None:
         rules = rule_set(*conditions)
         for name in ("a", "b", "c"):
             orders = [item.order for item in rules.candidates(name)]
             assert orders == sorted(orders)
             skipped = [item for item in rules.rules if item not in rules.candidates(name)]
-            assert all(
-                item.condition.event_types is not None and name not in item.condition.event_types for item in skipped
-            )
+            assert all(item.condition.event_types is not None and name not in item.condition.event_types for item in skipped)
 
     def test_what_all_rules_read(self) -> None:
         action = credit(amount="participant.counters.n", target={"type": "PARTICIPANT", "external_id": "event.to"})

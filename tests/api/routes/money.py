@@ -1,0 +1,89 @@
+"""A program with assets and a participant, and short words for what tests do to balances over HTTP."""
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from tests.support.client import Tenant
+
+ASSETS = {
+    "USD": {"inventory_mode": "SIMPLE", "issuance_policy": "UNLIMITED", "scale": 2},
+    "MILES": {"inventory_mode": "LOT", "issuance_policy": "UNLIMITED", "scale": 0},
+    "PROMO": {"inventory_mode": "LOT", "issuance_policy": "PREFUNDED", "scale": 2},
+    "CASH": {"inventory_mode": "SIMPLE", "issuance_policy": "PREFUNDED", "scale": 2},
+}
+
+
+@dataclass
+class Money:
+    api: Tenant
+    program: str = ""
+    participant: str = ""
+    assets: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.program = self.api.post("/v1/programs", {"name": "Shop"}, 201)["id"]
+        self.participant = self.new_participant()
+
+    def new_participant(self) -> str:
+        return self.api.post("/v1/participants", {"external_id": f"u-{uuid4()}"}, 201)["id"]
+
+    def asset(self, symbol: str) -> str:
+        if symbol not in self.assets:
+            body = {"program_id": self.program, "name": symbol, "symbol": symbol, **ASSETS[symbol]}
+            self.assets[symbol] = self.api.post("/v1/assets", body, 201)["id"]
+        return self.assets[symbol]
+
+    def act(self, operation: str, symbol: str, status: int = 200, *, headers: dict[str, str] | None = None, **body: Any) -> Any:
+        """One of the five operations on the participant's balance of an asset."""
+        body = {"program_id": self.program, "asset_id": self.asset(symbol), "description": "test", **body}
+        path = f"/v1/participants/{self.participant}/balances/{operation}"
+        return self.api.post(path, body, status, headers=headers or {})
+
+    def credit(self, symbol: str, amount: str, status: int = 200, **body: Any) -> Any:
+        return self.act("adjust", symbol, status, type="CREDIT", amount=amount, **body)
+
+    def debit(self, symbol: str, amount: str, status: int = 200, **body: Any) -> Any:
+        return self.act("adjust", symbol, status, type="DEBIT", amount=amount, **body)
+
+    def hold(self, symbol: str, amount: str | None = None, status: int = 200, **body: Any) -> Any:
+        return self.act("hold", symbol, status, **({} if amount is None else {"amount": amount}), **body)
+
+    def release(self, symbol: str, amount: str | None = None, status: int = 200, **body: Any) -> Any:
+        return self.act("release", symbol, status, **({} if amount is None else {"amount": amount}), **body)
+
+    def wallet(self, operation: str, symbol: str, amount: str, status: int = 200, **body: Any) -> Any:
+        path = f"/v1/programs/{self.program}/assets/{self.asset(symbol)}/{operation}"
+        return self.api.post(path, {"amount": amount, **body}, status)
+
+    def balance(self, symbol: str) -> str:
+        """available/held/deferred, as the specification writes it."""
+        [row] = self.api.get(f"/v1/participants/{self.participant}/balances", asset_id=self.asset(symbol))["data"]
+        return f"{row['available']}/{row['held']}/{row['deferred']}"
+
+    def in_wallet(self, symbol: str) -> str:
+        [row] = self.api.get(f"/v1/programs/{self.program}/balance", asset_id=self.asset(symbol))["data"]
+        return row["available"]
+
+    def lots(self, symbol: str, **query: Any) -> list[Any]:
+        path = f"/v1/participants/{self.participant}/balances/lots"
+        return self.api.call("GET", path, 200, params={"asset_id": self.asset(symbol), **query})["data"]
+
+    def entries(self, **query: Any) -> list[Any]:
+        """The participant's journal entries, oldest first."""
+        return self.api.get("/v1/journal-entries", participant_id=self.participant, **query)["data"][::-1]
+
+    def postings(self, entry_id: str) -> list[tuple[str, str, str]]:
+        """Entity type (of the participant: bucket), amount of each posting of an entry."""
+        entry = self.api.get(f"/v1/journal-entries/{entry_id}")
+        return [(posting["entity_type"], posting["bucket"], posting["amount"]) for posting in entry["postings"]]
+
+
+def shape(answer: dict[str, Any]) -> str:
+    """The balance in an answer."""
+    balance = answer["balance"]
+    return f"{balance['available']}/{balance['held']}/{balance['deferred']}"
+
+
+def lot_shape(lot: dict[str, Any]) -> tuple[str, str, str]:
+    return lot["amount"], lot["remaining"], lot["status"]

@@ -1,0 +1,36 @@
+"""The API description: every operation has a title, a tag, its errors, and needs a key under /v1."""
+
+from typing import Any
+
+import httpx
+
+
+def test_operations_are_described(base_url: str) -> None:
+    document = httpx.get(f"{base_url}/openapi.json").json()
+    tags = {tag["name"] for tag in document["tags"]}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            where = f"{method} {path}"
+            assert operation["summary"], where
+            assert set(operation["tags"]) <= tags, where
+            assert "HTTPValidationError" not in str(operation), where
+            if path.startswith("/v1/"):
+                assert operation["security"] == [{"bearer": []}, {"header": []}], where
+                assert {"400", "401", "403", "429", "500", "503"} <= set(operation["responses"]), where
+
+
+def test_request_models_have_examples_that_fit(base_url: str) -> None:
+    document = httpx.get(f"{base_url}/openapi.json").json()
+    schemas: dict[str, Any] = document["components"]["schemas"]
+    bodies = {
+        content["schema"]["$ref"].rpartition("/")[2]
+        for operations in document["paths"].values()
+        for operation in operations.values()
+        for content in operation.get("requestBody", {}).get("content", {}).values()
+        if "$ref" in content["schema"]
+    }
+    for name in bodies:
+        schema = schemas[name]
+        assert schema["additionalProperties"] is False, name
+        for example in [schema["example"]] if "example" in schema else schema.get("examples", []):
+            assert set(schema.get("required", [])) <= set(example) <= set(schema["properties"]), name

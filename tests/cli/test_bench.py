@@ -1,0 +1,136 @@
+"""`openscrip bench` for real, with tiny sizes: its figures, its check of the books, and that it leaves nothing behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.facts import Machine
+from bench.plan import Plan, bodies, purchases
+from bench.results import Figure, Results, Run, percentile
+from tests.cli.stack import ROOT
+from tests.runtime.folders import passable_folder
+
+TINY = ("--seconds", "1", "--events", "200", "--rounds", "1")
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("OPENSCRIP_")}
+    # settings of another deployment, which a bench must never touch
+    foreign = {"OPENSCRIP_DATABASE_URL": "postgresql://127.0.0.1:1/real", "OPENSCRIP_TEMPORAL_ADDRESS": "127.0.0.1:1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "cli", "bench", *TINY, *arguments],
+        cwd=ROOT,
+        env=inherited | foreign | {"TMPDIR": str(folder), "OPENSCRIP_WORKER_PROCESSES": "1", "COLUMNS": "120"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def mentioning(folder: Path) -> list[str]:
+    """Command lines of living processes that name the folder."""
+    lines = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(folder) in line:
+            lines.append(line)
+    return lines
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("up")
+@pytest.mark.timeout(240)
+class TestBench:
+    def test_measures_everything_and_leaves_nothing(self, tmp_path: Path) -> None:
+        file = tmp_path / "bench.json"
+        with passable_folder() as folder:
+            process = start(folder, "--json", str(file))
+            output, _ = process.communicate(timeout=200)
+            assert process.returncode == 0, output
+            assert list(folder.iterdir()) == []
+            assert mentioning(folder) == []
+        assert "books exact after every round" in " ".join(output.split())
+        check_figures(json.loads(file.read_text()))
+
+    def test_a_signal_stops_everything(self) -> None:
+        with passable_folder() as folder:
+            process = start(folder, "--only", "batch")
+            assert process.stdout is not None
+            for line in process.stdout:
+                if "pgbench " in line and "tps" in line:
+                    break
+            process.send_signal(signal.SIGINT)
+            began = time.monotonic()
+            rest, _ = process.communicate(timeout=60)
+            assert (process.returncode, rest.splitlines()[-1]) == (130, "stopped"), rest
+            assert time.monotonic() - began < 45
+            assert list(folder.iterdir()) == []
+            assert mentioning(folder) == []
+
+
+def check_figures(found: dict[str, Any]) -> None:
+    assert found["pgbench"]["tps"] > 0
+    assert set(found["figures"]) == {"batch", "single", "baseline"}
+    assert found["figures"]["batch"]["rounds"][0]["events"] == 200
+    for figure in found["figures"].values():
+        assert figure["events_per_second"] > 0
+        assert figure["ratio_to_pgbench"] > 0
+    assert 0 < found["latency_ms"]["posted_p50"] <= found["latency_ms"]["posted_p99"]
+    assert found["deadlocks"] == 0
+
+
+def results_of(tps: list[float], **seconds: list[float]) -> Results:
+    """Rounds of 100 events each that took these seconds."""
+    results = Results(Machine(2, 0.0, "any"), 2, pgbench_tps=tps)
+    for name, rounds in seconds.items():
+        results.runs[Figure(name)] = [Run(n, 100, taken, taken, 1.0, {"api": 0.05}) for n, taken in enumerate(rounds)]
+    return results
+
+
+class TestResults:
+    def test_each_round_is_held_against_the_pgbench_rounds_beside_it(self) -> None:
+        results = results_of([100.0, 300.0, 1000.0, 600.0], batch=[1.0, 0.5, 0.25])
+        assert results.ratios(Figure.BATCH) == pytest.approx([100 / 200, 200 / 650, 400 / 800])
+        assert results.ratio(Figure.BATCH) == pytest.approx(0.5)
+        assert results.missed() == []
+
+    def test_a_ratio_below_its_budget_is_missed(self) -> None:
+        results = results_of([1000.0, 1000.0], batch=[1.0], single=[0.1])
+        assert results.ratio(Figure.BATCH) == pytest.approx(0.1)
+        assert results.missed() == [Figure.BATCH]
+        assert results.as_json()["missed"] == ["batch"]
+
+    def test_processor_time_is_per_event(self) -> None:
+        assert results_of([1.0], single=[1.0]).cpu_per_event(Figure.SINGLE) == {"api": pytest.approx(0.5)}
+
+    def test_percentiles(self) -> None:
+        values = [float(n) for n in range(100, 0, -1)]
+        assert [percentile(values, percent) for percent in (1, 50, 99, 100)] == [1.0, 50.0, 99.0, 100.0]
+        assert percentile([7.0], 50) == 7.0
+
+
+class TestPlan:
+    PLAN = Plan("h", 1, "k", "d", "p", "1-batch", 250, 40, 100, 2)
+
+    def test_every_member_comes_first_and_keys_are_unique(self) -> None:
+        sent = purchases(self.PLAN)
+        assert len({purchase.external_id for purchase in sent[:40]}) == 40
+        assert len({purchase.key for purchase in sent}) == 250
+        assert sent == purchases(self.PLAN)
+
+    def test_bodies_hold_the_same_amounts_in_batches(self) -> None:
+        batches = [json.loads(body)["events"] for body in bodies(self.PLAN)]
+        assert [len(batch) for batch in batches] == [100, 100, 50]
+        amounts = [round(event["event_data"]["amount"] * 10) for batch in batches for event in batch]
+        assert amounts == [purchase.tenths for purchase in purchases(self.PLAN)]

@@ -1,0 +1,75 @@
+"""Recorded histories replay with today's flows, and a changed flow is found out."""
+
+import asyncio
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowHistory
+from temporalio.worker import Replayer
+from temporalio.workflow import NondeterminismError
+
+from runtime.settings import Settings
+from runtime.temporal import data_converter, sandbox_runner
+from tests.workflows.record import HISTORIES
+from workflows import contracts, event_lane
+from workflows.event_lane import EventLaneWorkflow
+from workflows.lane_sweep import LaneSweepWorkflow
+
+RECORDED = sorted(HISTORIES.glob("*.json"))
+FLOWS = (EventLaneWorkflow, LaneSweepWorkflow)
+
+
+def replay(file: Path, *flows: type) -> None:
+    """Replay one history; NondeterminismError when a flow would do something else now."""
+    history = WorkflowHistory.from_json(file.stem, file.read_text(encoding="utf-8"))
+    replayer = Replayer(workflows=flows, data_converter=data_converter(Settings()), workflow_runner=sandbox_runner())
+    asyncio.run(replayer.replay_workflow(history))
+
+
+def kind_of(file: Path) -> str:
+    first = json.loads(file.read_text(encoding="utf-8"))["events"][0]
+    return str(first["workflowExecutionStartedEventAttributes"]["workflowType"]["name"])
+
+
+@pytest.mark.parametrize("file", RECORDED, ids=lambda file: file.stem)
+def test_recorded_histories_replay(file: Path) -> None:
+    replay(file, *FLOWS)
+
+
+def test_every_flow_has_a_history() -> None:
+    assert {kind_of(file) for file in RECORDED} == {contracts.LANE_WORKFLOW, contracts.SWEEP_WORKFLOW}
+
+
+def test_the_histories_show_what_matters() -> None:
+    text = {file.stem: file.read_text(encoding="utf-8") for file in RECORDED}
+    idle = text["event_lane_idle"]
+    for part in ("MARKER_RECORDED", "TIMER_FIRED", "TIMER_CANCELED", "WORKFLOW_EXECUTION_SIGNALED", "EXECUTION_COMPLETED"):
+        assert part in idle, part
+    assert "EXECUTION_CONTINUED_AS_NEW" in text["event_lane_continued"]
+
+
+ALTERATIONS = {
+    "reordered": (
+        "            report = await self._drain()\n",
+        "            await self._woken(policies.LANE_BUSY)\n            report = await self._drain()\n",
+    ),
+    "dropped": ('        workflow.upsert_search_attributes([KIND.value_set("event-lane")])\n', ""),
+    "renamed": ('"drain_lane"', '"drain_lane_again"'),
+    "another_timer": ("return policies.LANE_IDLE", "return None"),
+    "endless": ("if not await self._woken(self._patience(report)) and not self._expects_more(report):", "if report.failed:"),
+}
+
+
+@pytest.mark.parametrize("name", ALTERATIONS)
+def test_a_changed_lane_turns_red(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, after = ALTERATIONS[name]
+    source = Path(event_lane.__file__).read_text(encoding="utf-8")
+    assert source.count(before) == 1, "the lane has changed: alter something else"
+    module = f"altered_lane_{name}"
+    (tmp_path / f"{module}.py").write_text(source.replace(before, after), encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    altered = importlib.import_module(module).EventLaneWorkflow
+    with pytest.raises(NondeterminismError):
+        replay(HISTORIES / "event_lane_idle.json", altered, LaneSweepWorkflow)
