@@ -67,11 +67,11 @@ class Queue(Script):
             self.waiting += 1
 
     def drain(self) -> DrainReport:
-        self.entered.set()
-        assert self.may_go_on.wait(20)
         with self._lock:
             taken, self.waiting = self.waiting, 0
             self.processed += taken
+        self.entered.set()
+        assert self.may_go_on.wait(20)
         return report(events=taken, batches=min(taken, 1))
 
 

@@ -19,7 +19,7 @@ from tests.workflows.lanes import LANES, Queue, Script, report, wake, working
 from workflows import contracts
 from workflows.contracts import LaneStatus, LaneTotals
 from workflows.event_lane import KIND, EventLaneWorkflow
-from workflows.policies import LANE_IDLE
+from workflows.policies import LANE_IDLE, LANE_TASK_TIMEOUT
 
 Lane = WorkflowHandle[EventLaneWorkflow, LaneStatus]
 
@@ -124,7 +124,9 @@ class TestWhatItShows:
 
 
 class TestWaking:
-    def test_signals_during_a_drain_mean_one_more(self, loop: LoopThread, client: Client) -> None:
+    # the longer one outlives its task: the signals are delivered while it runs
+    @pytest.mark.parametrize("seconds", [0.0, LANE_TASK_TIMEOUT.total_seconds()])
+    def test_signals_during_a_drain_mean_one_more(self, loop: LoopThread, client: Client, seconds: float) -> None:
         script = Queue()
         script.may_go_on.clear()
 
@@ -134,6 +136,7 @@ class TestWaking:
                 for _ in range(20):
                     script.add()
                     await wake(client, script, queue)
+                await asyncio.sleep(seconds)
                 script.may_go_on.set()
                 await until(lambda: waits(lane))
                 assert script.drains == 2
