@@ -3,7 +3,6 @@
 import fcntl
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +16,8 @@ from runtime.processes import Child, ServiceError, describe_exit, holds_log, kil
 from runtime.unprivileged import server_identity
 
 WATCH_SECONDS = 0.1
+# One Ctrl-C can arrive twice: from the terminal, and from make or timeout, which pass it on.
+SAME_REQUEST_SECONDS = 0.5
 LEFTOVER_SECONDS = 15.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -54,8 +55,8 @@ class Supervisor:
         self.logs = self.data_dir / "logs"
         self._pids = self.data_dir / "run"
         self._stages: list[Stage] = []
-        self._stop = threading.Event()
-        self._hurry = threading.Event()
+        self._asked_at: float | None = None
+        self._is_hurried = False
 
     def __enter__(self) -> Self:
         prepare_data_dir(self.data_dir, server_identity())
@@ -66,7 +67,7 @@ class Supervisor:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is not None and not issubclass(kind, StopRequested):
-            self._hurry.set()
+            self._is_hurried = True
         for stage in reversed(self._stages):
             self._stop_stage(stage)
         for number, handler in self._previous.items():
@@ -87,7 +88,7 @@ class Supervisor:
 
     def check(self) -> None:
         """Raise StopRequested after a signal, and ServiceError when a child has died."""
-        if self._stop.is_set():
+        if self._asked_at is not None:
             raise StopRequested
         for stage in self._stages:
             for child in stage.children:
@@ -100,7 +101,7 @@ class Supervisor:
             self.check()
             if time.monotonic() > deadline:
                 raise ServiceError(failure)
-            self._stop.wait(WATCH_SECONDS)
+            time.sleep(WATCH_SECONDS)
 
     def run_to_end(self, child: Child, timeout_seconds: float) -> None:
         """Wait for a child that does its work and ends; ServiceError when it fails."""
@@ -118,12 +119,15 @@ class Supervisor:
         """Watch the children until somebody asks to stop (StopRequested) or one dies (ServiceError)."""
         while True:
             self.check()
-            self._stop.wait(WATCH_SECONDS)
+            time.sleep(WATCH_SECONDS)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        if self._stop.is_set():
-            self._hurry.set()
-        self._stop.set()
+        # Plain assignments only: the next signal may interrupt this very function, and a lock taken here would be taken twice.
+        now = time.monotonic()
+        if self._asked_at is None:
+            self._asked_at = now
+        elif now - self._asked_at > SAME_REQUEST_SECONDS:
+            self._is_hurried = True
 
     def _lock(self) -> None:
         """Hold the data directory for as long as this process lives, however it ends."""
@@ -158,7 +162,7 @@ class Supervisor:
         started = time.monotonic()
 
         def ended_or_late() -> bool:
-            limit = stage.grace.hurried if self._hurry.is_set() else stage.grace.clean
+            limit = stage.grace.hurried if self._is_hurried else stage.grace.clean
             late = time.monotonic() - started > limit
             return late or all(child.poll() is not None for child in stage.children)
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from runtime.processes import Child, ServiceError, holds_log, spawn, wait_until
-from runtime.supervisor import Grace, Stage, StopRequested, Supervisor, is_supervised
+from runtime.supervisor import SAME_REQUEST_SECONDS, Grace, Stage, StopRequested, Supervisor, is_supervised
 
 GRACE = Grace(clean=5.0, hurried=0.5)
 
@@ -64,10 +65,26 @@ def test_a_second_signal_hurries(tmp_path: Path) -> None:
     with pytest.raises(StopRequested), Supervisor(tmp_path) as supervisor:
         supervisor.adopt(start(supervisor, "api", stubborn=True), Stage("api", Grace(clean=60.0, hurried=0.1)))
         os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+        again = threading.Timer(SAME_REQUEST_SECONDS + 0.2, os.kill, (os.getpid(), signal.SIGINT))
+        again.start()
         started = time.monotonic()
         supervisor.watch()
     assert time.monotonic() - started < 5
+
+
+def test_one_request_that_arrives_many_times_stops_cleanly(tmp_path: Path) -> None:
+    def flood() -> None:
+        for _ in range(300):
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    sender = threading.Thread(target=flood)
+    with pytest.raises(StopRequested), Supervisor(tmp_path) as supervisor:
+        supervisor.adopt(start(supervisor, "api"), Stage("api", Grace(clean=20.0, hurried=0.0)))
+        sender.start()
+        supervisor.watch()
+    sender.join()
+    assert stopped_order(tmp_path) == ["api"]
 
 
 def test_a_data_directory_has_one_supervisor(tmp_path: Path) -> None:
@@ -92,7 +109,7 @@ def test_children_of_a_killed_supervisor_are_stopped_by_the_next(tmp_path: Path)
 import sys, time
 from pathlib import Path
 from runtime.processes import spawn
-from runtime.supervisor import Grace, Stage, Supervisor
+from runtime.supervisor import SAME_REQUEST_SECONDS, Grace, Stage, Supervisor
 with Supervisor(Path(sys.argv[1])) as supervisor:
     child = spawn("postgres", ["/bin/sleep", "600"], supervisor.log_file("postgres"))
     supervisor.adopt(child, Stage("postgres", Grace(1.0, 1.0)))
