@@ -79,7 +79,14 @@ def load(
     wait: Annotated[bool, typer.Option(help="Wait until all events are processed")] = True,
 ) -> None:
     """Send purchases as events, one customer's in the order of the file; keys are <file>-<line>, so repeating changes nothing."""
-    asyncio.run(_load(file, url, key, program, Columns(customer, date, amount), streams, wait))
+    try:
+        asyncio.run(_load(file, url, key, program, Columns(customer, date, amount), streams, wait))
+    except httpx.HTTPStatusError as error:
+        console.print(f"the API answered {error.response.status_code}: {error.response.text}", style="red")
+        raise typer.Exit(1) from None
+    except httpx.TransportError as error:
+        console.print(f"{url} can't be reached: {error}", style="red")
+        raise typer.Exit(1) from None
 
 
 async def _load(file: Path, url: str, key: str, program: str | None, columns: Columns, streams: int, wait: bool) -> None:

@@ -25,6 +25,7 @@ class EventLaneWorkflow:
         self._dirty = True
         self._phase = "draining"
         self._last: DrainReport | None = None
+        self._last_work = DrainReport()
 
     @workflow.run
     async def run(self, start: LaneInput) -> LaneStatus:
@@ -72,7 +73,7 @@ class EventLaneWorkflow:
     async def _woken(self, patience: timedelta) -> bool:
         self._phase = "waiting"
         try:
-            await workflow.wait_condition(lambda: self._dirty, timeout=patience)
+            await workflow.wait_condition(lambda: self._dirty, timeout=patience, timeout_summary="waits for the next event")
         except TimeoutError:
             return False
         return True
@@ -93,7 +94,9 @@ class EventLaneWorkflow:
     def _note(self, report: DrainReport) -> None:
         """Count, and tell a person who looks at the flow in the UI what it is doing."""
         self._last = report
-        totals = self._totals
+        if report.events:
+            self._last_work = report
+        work, totals = self._last_work, self._totals
         self._totals = contracts.LaneTotals(
             events=totals.events + report.events,
             failed=totals.failed + report.failed,
@@ -102,8 +105,8 @@ class EventLaneWorkflow:
         )
         workflow.set_current_details(
             f"**Backlog** {report.backlog}{'+' if report.backlog >= 1000 else ''} events\n\n"
-            f"**Last drain** {report.events} events in {report.batches} batches, {report.failed} failed, "
-            f"last batch {report.last_batch_events} events in {report.last_batch_ms:.1f} ms\n\n"
+            f"**Last drain** {work.events} events in {work.batches} batches, {work.failed} failed, "
+            f"last batch {work.last_batch_events} events in {work.last_batch_ms:.1f} ms\n\n"
             f"**Since start** {self._totals.events} events, {self._totals.failed} failed, "
             f"{self._totals.entries} journal entries, {self._totals.drains} drains"
         )
