@@ -226,6 +226,12 @@ class RetryAnswer(ResponseModel):
 class BulkRetry(CreateModel):
     """Which failed events to queue again."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"program_id": "01890000-0000-7000-8000-0000000000a1", "error_code": "insufficient_balance"}
+        }
+    )
+
     program_id: Uuid
     error_code: Choice[EventErrorCode] | None = Field(default=None, description="Only events that failed with it")
     from_: Timestamp | None = Field(default=None, alias="from")

@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
+from pydantic.config import JsonDict
 
 from api.schemas.common import (
     Choice,
@@ -120,7 +121,20 @@ class NewRuleStatus(StrEnum):
     SUSPENDED = "SUSPENDED"
 
 
+_CREATE_EXAMPLE: JsonDict = {
+    "program_id": "01890000-0000-7000-8000-0000000000a1",
+    "name": "3 % back on purchases",
+    "condition": 'event.type == "purchase" && event.amount > 0',
+    "actions": [
+        {"type": "CREDIT", "asset_id": "01890000-0000-7000-8000-0000000000d1", "amount": "event.amount * 0.03"},
+        {"type": "COUNTER", "key": "spend", "value": "event.amount"},
+    ],
+}
+
+
 class RuleCreate(CreateModel):
+    model_config = ConfigDict(json_schema_extra={"example": _CREATE_EXAMPLE})
+
     program_id: Uuid
     name: Text255
     condition: Condition = Field(examples=['event.type == "purchase"'])
@@ -139,6 +153,8 @@ class RuleCreate(CreateModel):
 
 
 class RuleUpdate(UpdateModel):
+    model_config = ConfigDict(json_schema_extra={"example": {"status": "SUSPENDED"}})
+
     name: Text255 = omitted()
     description: OptionalText1000 = omitted()
     condition: Condition = omitted()
@@ -156,6 +172,8 @@ class RuleUpdate(UpdateModel):
 
 
 class ConditionBody(CreateModel):
+    model_config = ConfigDict(json_schema_extra={"example": {"condition": "event.amount > 50"}})
+
     condition: Condition = Field(examples=["event.amount > 50"])
 
 
