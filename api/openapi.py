@@ -22,6 +22,7 @@ TAGS = [
     {"name": "Participant state", "description": "Tags, counters and attributes that rules read and write."},
     {"name": "Balances", "description": "Adjust, hold, release, forfeit and void value directly."},
     {"name": "Activity", "description": "Histories and statements of participants and groups."},
+    {"name": "Groups", "description": "Families, teams, pools: holders of their own, with members."},
     {"name": "Events", "description": "Signals about participants, stored first and processed in order."},
     {"name": "Rules", "description": "CEL conditions with actions, evaluated for every event."},
     {"name": "Ledger", "description": "Journal entries and reports."},
