@@ -26,6 +26,7 @@ ROUTERS = (
     balances.router,
     activity.router,
     groups.router,
+    state.group_router,
     event_ingest.router,
     events.router,
     rules.router,
