@@ -23,6 +23,7 @@ TAGS = [
     {"name": "Balances", "description": "Adjust, hold, release, forfeit and void value directly."},
     {"name": "Activity", "description": "Histories and statements of participants and groups."},
     {"name": "Groups", "description": "Families, teams, pools: holders of their own, with members."},
+    {"name": "Group balances", "description": "What groups have, per program and in all, and the operations on it."},
     {"name": "Group state", "description": "Tags, counters and attributes of groups."},
     {"name": "Events", "description": "Signals about participants, stored first and processed in order."},
     {"name": "Rules", "description": "CEL conditions with actions, evaluated for every event."},

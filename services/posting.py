@@ -8,13 +8,23 @@ from typing import TypeVar
 from uuid import UUID
 
 from db.repositories import ledger
-from db.repositories.ledger_terms import Terms, database_now, find_terms
+from db.repositories.ledger_terms import Terms, database_now, find_terms, lock_holder
 from db.session import Connection
-from domain.errors import AssetArchived, AssetNotLinked, InvalidScale, ProgramArchived, bad_request, not_found
-from domain.ledger.accounts import AccountKey, AssetTerms
+from domain.errors import (
+    AssetArchived,
+    AssetNotLinked,
+    GroupArchived,
+    InvalidScale,
+    ParticipantInactive,
+    ProgramArchived,
+    bad_request,
+    not_found,
+)
+from domain.ledger.accounts import NIL, AccountKey, AssetTerms, EntityType
 from domain.ledger.books import Books, MissingAccount, MissingLots, MissingState, MissingWallet
 from domain.money import format_plain, has_more_decimals, to_scale
 from runtime.ids import new_id
+from services.state import Entity, EntityKind
 
 T = TypeVar("T")
 
@@ -63,6 +73,29 @@ def open_desk(conn: Connection, asset: AssetTerms, key: AccountKey | None, walle
     if key is not None:
         ledger.load_accounts(conn, books, [key], with_lots=False)
     return Desk(conn, books, database_now(conn))
+
+
+def account_of(holder: Entity, asset_id: UUID, program_id: UUID) -> AccountKey:
+    """A holder's account of an asset: a participant's is shared by all programs, a group's is that of its pair."""
+    is_group = holder.kind is EntityKind.GROUP
+    return AccountKey(EntityType(holder.kind.value), holder.id, asset_id, program_id if is_group else NIL)
+
+
+def locked_status(conn: Connection, organization_id: UUID, holder: Entity) -> str:
+    """Lock a holder that the path names; its status as it is then. NotFound."""
+    status = lock_holder(conn, organization_id, EntityType(holder.kind.value), holder.id)
+    if status is None:
+        raise not_found(holder.kind.lower(), holder.id)
+    return status
+
+
+def require_usable(holder: Entity, status: str, *, needs_active: bool = True) -> None:
+    """GroupArchived for an ARCHIVED group; ParticipantInactive for a participant that must be ACTIVE and isn't."""
+    if holder.kind is EntityKind.GROUP:
+        if status == "ARCHIVED":
+            raise GroupArchived(group_id=str(holder.id))
+    elif needs_active and status != "ACTIVE":
+        raise ParticipantInactive(participant_id=str(holder.id), status=status)
 
 
 def named_terms(

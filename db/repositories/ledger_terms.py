@@ -8,6 +8,8 @@ from uuid import UUID
 from db.session import Connection
 from domain.ledger.accounts import AssetTerms, EntityType
 
+_TABLES = {EntityType.PARTICIPANT: "participants", EntityType.GROUP: "groups"}
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -35,16 +37,16 @@ def find_terms(conn: Connection, organization_id: UUID, program_id: UUID, asset_
     return Terms(row[0], row[1], None if row[2] is None else AssetTerms(*row[2:]))
 
 
-def lock_participant(conn: Connection, organization_id: UUID, participant_id: UUID) -> str | None:
-    """Lock a participant's holder row; its status as it is then, None when the organization has no such participant."""
+def lock_holder(conn: Connection, organization_id: UUID, kind: EntityType, holder_id: UUID) -> str | None:
+    """Lock a participant's or group's holder row; its status as it is then, None when the organization has no such holder."""
     locked = conn.execute(
-        "SELECT 1 FROM holders WHERE id = %s AND organization_id = %s AND kind = 'PARTICIPANT' FOR UPDATE",
-        [participant_id, organization_id],
+        "SELECT 1 FROM holders WHERE id = %s AND organization_id = %s AND kind = %s FOR UPDATE",
+        [holder_id, organization_id, kind.value],
     )
     if locked.fetchone() is None:
         return None
     # A statement of its own: it sees what was committed while the lock was waited for.
-    row: Any = conn.execute("SELECT status FROM participants WHERE id = %s", [participant_id]).fetchone()
+    row: Any = conn.execute(f"SELECT status FROM {_TABLES[kind]} WHERE id = %s", [holder_id]).fetchone()
     return str(row[0])
 
 
