@@ -25,6 +25,7 @@ TAGS = [
     {"name": "Groups", "description": "Families, teams, pools: holders of their own, with members."},
     {"name": "Group balances", "description": "What groups have, per program and in all, and the operations on it."},
     {"name": "Group state", "description": "Tags, counters and attributes of groups."},
+    {"name": "Transfers", "description": "Existing value moves between participants and groups."},
     {"name": "Events", "description": "Signals about participants, stored first and processed in order."},
     {"name": "Rules", "description": "CEL conditions with actions, evaluated for every event."},
     {"name": "Ledger", "description": "Journal entries and reports."},

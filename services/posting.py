@@ -17,6 +17,7 @@ from domain.errors import (
     InvalidScale,
     ParticipantInactive,
     ProgramArchived,
+    ProgramInactive,
     bad_request,
     not_found,
 )
@@ -110,14 +111,14 @@ def named_terms(
     return terms, terms.asset
 
 
-def recorded(amount: Decimal, asset: AssetTerms, *, is_strict: bool) -> Decimal:
-    """The amount at the asset's scale; InvalidScale when strict, BadRequest when it rounds to zero."""
+def recorded(amount: Decimal, asset: AssetTerms, *, is_strict: bool, field: str = "amount") -> Decimal:
+    """The amount at the asset's scale; InvalidScale when strict, BadRequest when it rounds to zero. `field`: where it stood."""
     if is_strict and has_more_decimals(amount, asset.scale):
-        raise InvalidScale(field="amount", asset_id=str(asset.id), scale=asset.scale, received=format_plain(amount))
+        raise InvalidScale(field=field, asset_id=str(asset.id), scale=asset.scale, received=format_plain(amount))
     rounded = to_scale(amount, asset.scale)
     if not rounded:
         message = f"Rounds to zero at scale {asset.scale}"
-        raise bad_request("amount", "out_of_range", message, expected="decimal string", received=format_plain(amount))
+        raise bad_request(field, "out_of_range", message, expected="decimal string", received=format_plain(amount))
     return rounded
 
 
@@ -125,6 +126,17 @@ def require_open(terms: Terms, asset: AssetTerms, program_id: UUID) -> None:
     """ProgramArchived, AssetArchived, AssetNotLinked: what excludes any posting, in this order."""
     if terms.program_status == "ARCHIVED":
         raise ProgramArchived(program_id=str(program_id))
+    _require_linked(terms, asset, program_id)
+
+
+def require_active(terms: Terms, asset: AssetTerms, program_id: UUID) -> None:
+    """As `require_open`, for what only ACTIVE programs allow: ProgramInactive, AssetArchived, AssetNotLinked."""
+    if terms.program_status != "ACTIVE":
+        raise ProgramInactive(program_id=str(program_id), status=terms.program_status)
+    _require_linked(terms, asset, program_id)
+
+
+def _require_linked(terms: Terms, asset: AssetTerms, program_id: UUID) -> None:
     if asset.is_archived:
         raise AssetArchived(asset_id=str(asset.id))
     if not terms.is_linked:

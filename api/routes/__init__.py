@@ -15,6 +15,7 @@ from api.routes import (
     programs,
     rules,
     state,
+    transfers,
     wallets,
 )
 
@@ -29,6 +30,7 @@ ROUTERS = (
     groups.router,
     group_accounts.router,
     state.group_router,
+    transfers.router,
     event_ingest.router,
     events.router,
     rules.router,

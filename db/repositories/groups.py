@@ -9,7 +9,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 from sqlmodel import Session, col, select
 
-from db.repositories import ledger
+from db.repositories import ledger, parties
 from db.repositories.keyset import Keyset, Slice
 from db.repositories.matching import contains
 from db.session import psycopg_of
@@ -81,11 +81,7 @@ def page(session: Session, organization_id: UUID, wanted: GroupFilter, keyset: K
 
 def statuses(session: Session, organization_id: UUID, participant_ids: Collection[UUID]) -> dict[UUID, str]:
     """The statuses of the organization's participants among these ids."""
-    rows = psycopg_of(session).execute(
-        "SELECT id, status FROM participants WHERE organization_id = %s AND id = ANY(%s)",
-        (organization_id, list(participant_ids)),
-    )
-    return dict(rows.fetchall())
+    return parties.participant_statuses(psycopg_of(session), organization_id, participant_ids)
 
 
 def totals(session: Session, group_id: UUID) -> list[TotalRow]:
