@@ -43,6 +43,12 @@ class _Bench:
     def balance(self) -> Balance:
         return self.desk.books.account(self.key).balance
 
+    @property
+    def lowered(self) -> tuple[UUID, ...]:
+        """The holds with a deadline that were taken from."""
+        changed = self.desk.books.changed_holds.values()
+        return tuple(record.id for _, record in changed if record.expires_at is not None)
+
     def require_allowed(self, program_id: UUID, *, needs_active: bool) -> None:
         """The 409s, in the order program, asset, link, holder."""
         require_open(self.terms, self.asset, program_id)
@@ -94,7 +100,7 @@ def _debited(bench: _Bench, wanted: Adjustment, amount: Decimal, origin: Origin)
         )
     )
     bench.desk.flush()
-    return Adjusted(bench.asset, amount, wanted.bucket, bench.balance, entry.id)
+    return Adjusted(bench.asset, amount, wanted.bucket, bench.balance, entry.id, lowered=bench.lowered)
 
 
 def hold_balance(session: Session, author: Author, holder: Entity, wanted: Movement, *, is_strict: bool) -> Moved:
@@ -169,8 +175,8 @@ def _move(
     bench.desk.do(lambda books: post_due(books, bench.key, bench.desk.now))
     result = bench.desk.do(lambda books: work(bench, books, amount))
     bench.desk.flush()
-    ends = None if result.hold is None else result.hold.expires_at
-    return Moved(operation, bench.asset, result.amount, bench.balance, result.entry.id, result.lots, ends)
+    ends, hold_id = (None, None) if result.hold is None else (result.hold.expires_at, result.hold.id)
+    return Moved(operation, bench.asset, result.amount, bench.balance, result.entry.id, result.lots, ends, hold_id, bench.lowered)
 
 
 def _open(

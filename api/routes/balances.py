@@ -30,6 +30,7 @@ from api.schemas.balances import (
     move_body,
 )
 from api.schemas.common import Paged, ResponseModel
+from api.timers import TimerNews
 from domain.errors import DomainError
 from services import activity, balances, due
 from services.idempotency import Kind, Scope, fingerprint_of, run_once
@@ -76,13 +77,17 @@ class BalanceEndpoints:
 
     def adjust(self, holder_id: PathId, body: BalanceAdjust, call: CallDep) -> Response:
         """A manual credit or debit outside the rules."""
-        holder, wanted = Entity(self.kind, holder_id), body.to_command()
-        answer = group_adjust_body if self.kind is EntityKind.GROUP else adjust_body
+        holder, wanted, news = Entity(self.kind, holder_id), body.to_command(), TimerNews(call)
+        shown = group_adjust_body if self.kind is EntityKind.GROUP else adjust_body
 
         def work(session: Session) -> dict[str, Any]:
-            return answer(wanted, balances.adjust(session, author_of(call), holder, wanted, is_strict=call.is_strict))
+            done = balances.adjust(session, author_of(call), holder, wanted, is_strict=call.is_strict)
+            news.note(adjusted=(wanted, done))
+            return shown(wanted, done)
 
-        return self._once(call, holder_id, "adjust", body, work)
+        answer = self._once(call, holder_id, "adjust", body, work)
+        news.tell()
+        return answer
 
     def hold(self, holder_id: PathId, body: BalanceHold, call: CallDep) -> Response:
         """AVAILABLE -> HELD; with `expires_at` what is then still held returns by itself."""
@@ -103,11 +108,16 @@ class BalanceEndpoints:
     def _move(self, call: Call, holder_id: UUID, operation: str, body: _Body, use_case: Callable[..., Moved]) -> Response:
         holder = Entity(self.kind, holder_id)
         wanted: Movement = body.to_command()
+        news = TimerNews(call)
 
         def work(session: Session) -> dict[str, Any]:
-            return move_body(wanted, use_case(session, author_of(call), holder, wanted, is_strict=call.is_strict))
+            done = use_case(session, author_of(call), holder, wanted, is_strict=call.is_strict)
+            news.note(moved=(wanted, done))
+            return move_body(wanted, done)
 
-        return self._once(call, holder_id, operation, body, work)
+        answer = self._once(call, holder_id, operation, body, work)
+        news.tell()
+        return answer
 
     def _once(
         self, call: Call, holder_id: UUID, operation: str, body: BalanceAdjust | _Body, work: Callable[[Session], dict[str, Any]]

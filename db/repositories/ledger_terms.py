@@ -64,27 +64,3 @@ def missing_lots(conn: Connection, holder_id: UUID, asset_id: UUID, pair_program
         [lot_ids, holder_id, asset_id, pair_program_id],
     )
     return set(lot_ids) - {row[0] for row in rows}
-
-
-@dataclass(frozen=True, slots=True)
-class DueAccount:
-    """An account whose first due moment has come."""
-
-    kind: EntityType
-    holder_id: UUID
-    asset_id: UUID
-    program_id: UUID
-
-
-def due_accounts(conn: Connection, organization_id: UUID, holder_id: UUID) -> list[DueAccount]:
-    """A holder's accounts with something due, but those of archived assets."""
-    rows = conn.execute(
-        """
-        SELECT h.kind, b.holder_id, b.asset_id, b.program_id
-        FROM balances b JOIN holders h ON h.id = b.holder_id JOIN assets a ON a.id = b.asset_id
-        WHERE b.holder_id = %s AND h.organization_id = %s AND b.next_due_at <= openscrip_now() AND a.status <> 'ARCHIVED'
-        ORDER BY b.asset_id, b.program_id
-        """,
-        [holder_id, organization_id],
-    )
-    return [DueAccount(EntityType(row[0]), *row[1:]) for row in rows]
