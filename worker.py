@@ -10,6 +10,7 @@ import structlog
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from activities.due import DueActivities, HoldActivities, ReconcileActivities
 from activities.lanes import LaneActivities, SweepActivities
 from db.session import Database
 from runtime.log import configure_logging
@@ -18,9 +19,13 @@ from runtime.settings import Settings, get_settings
 from runtime.temporal import connect, ensure_search_attributes, sandbox_runner
 from services.deployment import deployed_lanes
 from workflows.contracts import LEDGER_QUEUE
+from workflows.due_work import DueWorkWorkflow
 from workflows.event_lane import EventLaneWorkflow
+from workflows.hold import HoldWorkflow
 from workflows.lane_sweep import LaneSweepWorkflow
+from workflows.reconcile import ReconcileWorkflow
 from workflows.schedules import ensure_schedules
+from workflows.signals import ensure_due_work
 
 log = structlog.get_logger(__name__)
 
@@ -33,14 +38,20 @@ DRAINS_AT_ONCE = 2
 
 
 def build_worker(client: Client, database: Database, settings: Settings, lanes: int, executor: ThreadPoolExecutor) -> Worker:
-    """The worker of the ledger queue: lanes, the sweep, and what they call."""
+    """The worker of the ledger queue: lanes, due moments, the schedules' flows, and what they call."""
     lane = LaneActivities(database)
     sweep = SweepActivities(database, client, lanes, settings.sweep_seconds)
     return Worker(
         client,
         task_queue=LEDGER_QUEUE,
-        workflows=[EventLaneWorkflow, LaneSweepWorkflow],
-        activities=[lane.drain_lane, sweep.sweep_lanes],
+        workflows=[EventLaneWorkflow, LaneSweepWorkflow, DueWorkWorkflow, HoldWorkflow, ReconcileWorkflow],
+        activities=[
+            lane.drain_lane,
+            sweep.sweep_lanes,
+            DueActivities(database).post_due,
+            HoldActivities(database).attend_hold,
+            ReconcileActivities(database, client).reconcile_flows,
+        ],
         activity_executor=executor,
         max_concurrent_activities=settings.database_pool_size,
         max_concurrent_local_activities=DRAINS_AT_ONCE,
@@ -57,6 +68,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
     client = await connect(settings)
     await ensure_search_attributes(client)
     await ensure_schedules(client, timedelta(seconds=settings.sweep_seconds))
+    await ensure_due_work(client)
     with contextlib.closing(database), ThreadPoolExecutor(settings.database_pool_size, "activity") as executor:
         async with build_worker(client, database, settings, lanes, executor):
             log.info("worker_started", lanes=lanes, temporal=settings.temporal_target)

@@ -1,4 +1,4 @@
-"""The API's side of the flows: a Temporal client, the waker of lanes, the ingest that feeds them."""
+"""The API's side of the flows: a Temporal client, the waker of lanes, the ingest that feeds them, the timers."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from temporalio.client import Client
 
 from api.ingest import EventIngest
+from api.timers import Timers
 from api.waker import LaneWaker
 from db.session import Database
 from runtime.settings import Settings
@@ -22,7 +23,7 @@ HEALTH_TIMEOUT = timedelta(seconds=2)
 
 @asynccontextmanager
 async def event_flow(app: FastAPI) -> AsyncIterator[None]:
-    """Serve events: `app.state.ingest` and `app.state.waker`.
+    """Serve events: `app.state.ingest`, `app.state.waker` and `app.state.timers`.
 
     Temporal is connected to when it is first needed, so that events are accepted while it is away.
     """
@@ -32,6 +33,7 @@ async def event_flow(app: FastAPI) -> AsyncIterator[None]:
     client = await connect(settings, lazy=True)
     waker = LaneWaker(partial(_wake, client, lanes))
     ingest = EventIngest(database, waker, lanes)
+    timers = app.state.timers = Timers(client)
     app.state.lanes, app.state.waker, app.state.ingest = lanes, waker, ingest
     app.state.readiness["temporal"] = partial(_is_reachable, client)
     try:
@@ -39,6 +41,7 @@ async def event_flow(app: FastAPI) -> AsyncIterator[None]:
     finally:
         await ingest.close()
         await waker.close()
+        await timers.close()
 
 
 async def _wake(client: Client, lanes: int, lane: int) -> None:

@@ -90,7 +90,7 @@ def _check(value: object, column: SortColumn) -> None:
         case "timestamptz":
             if datetime.fromisoformat(value).tzinfo is None:
                 raise ValueError("no zone")
-        case "bigint" | "integer":
+        case "bigint" | "integer" | "smallint":
             if not -(1 << 63) <= int(value) < 1 << 63:
                 raise ValueError("no bigint")
         case "numeric":

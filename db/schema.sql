@@ -204,6 +204,32 @@ CREATE TABLE public.events_other (
     created_at timestamp with time zone CONSTRAINT events_created_at_not_null NOT NULL,
     CONSTRAINT events_event_type_check CHECK ((event_type = ANY (ARRAY['EXTERNAL'::text, 'SYSTEM'::text])))
 );
+CREATE TABLE public.group_members (
+    group_id uuid NOT NULL,
+    participant_id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    role text NOT NULL,
+    status text DEFAULT 'ACTIVE'::text NOT NULL,
+    on_behalf_of_participant_id uuid,
+    joined_at timestamp with time zone NOT NULL,
+    "position" smallint NOT NULL,
+    left_at timestamp with time zone,
+    CONSTRAINT group_members_check CHECK (((left_at IS NOT NULL) = (status = 'LEFT'::text))),
+    CONSTRAINT group_members_role_check CHECK ((role = ANY (ARRAY['ADMIN'::text, 'MEMBER'::text]))),
+    CONSTRAINT group_members_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'LEFT'::text])))
+);
+CREATE TABLE public.groups (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    name text NOT NULL,
+    status text DEFAULT 'ACTIVE'::text NOT NULL,
+    on_behalf_of_participant_id uuid,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    deleted_at timestamp with time zone,
+    CONSTRAINT groups_check CHECK (((deleted_at IS NOT NULL) = (status = 'ARCHIVED'::text))),
+    CONSTRAINT groups_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'ARCHIVED'::text])))
+);
 CREATE TABLE public.holders (
     id uuid NOT NULL,
     organization_id uuid NOT NULL,
@@ -500,6 +526,10 @@ ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (id, created_at);
 ALTER TABLE ONLY public.events_other
     ADD CONSTRAINT events_other_pkey PRIMARY KEY (id, created_at);
+ALTER TABLE ONLY public.group_members
+    ADD CONSTRAINT group_members_pkey PRIMARY KEY (group_id, participant_id);
+ALTER TABLE ONLY public.groups
+    ADD CONSTRAINT groups_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.holders
     ADD CONSTRAINT holders_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.holds
@@ -555,6 +585,9 @@ CREATE INDEX events_program ON ONLY public.events USING btree (program_id, creat
 CREATE INDEX events_other_program_id_created_at_id_idx ON public.events_other USING btree (program_id, created_at, id);
 CREATE INDEX events_recipient ON ONLY public.events USING btree (recipient_id, created_at, id) WHERE (recipient_id IS NOT NULL);
 CREATE INDEX events_other_recipient_id_created_at_id_idx ON public.events_other USING btree (recipient_id, created_at, id) WHERE (recipient_id IS NOT NULL);
+CREATE INDEX group_members_joined ON public.group_members USING btree (group_id, joined_at, "position", participant_id);
+CREATE INDEX group_members_participant ON public.group_members USING btree (participant_id, joined_at, group_id) WHERE (status = 'ACTIVE'::text);
+CREATE INDEX groups_created ON public.groups USING btree (organization_id, created_at, id);
 CREATE INDEX holds_open ON public.holds USING btree (holder_id, asset_id, pair_program_id, created_at, id) WHERE (remaining > (0)::numeric);
 CREATE INDEX journal_entries_created ON public.journal_entries USING btree (organization_id, created_at, id);
 CREATE INDEX journal_entries_event ON public.journal_entries USING btree (event_id) WHERE (event_id IS NOT NULL);
@@ -568,6 +601,7 @@ CREATE UNIQUE INDEX participants_external_id ON public.participants USING btree 
 CREATE INDEX participants_status ON public.participants USING btree (organization_id, status, created_at, id);
 CREATE INDEX postings_account ON public.postings USING btree (entity_id, asset_id, account_seq) WHERE (entity_id IS NOT NULL);
 CREATE INDEX postings_entity ON public.postings USING btree (entity_id, created_at, entry_id, ordinal) WHERE (entity_id IS NOT NULL);
+CREATE INDEX postings_pair ON public.postings USING btree (entity_id, asset_id, program_id, created_at, entry_id, ordinal) WHERE (entity_type = 'GROUP'::text);
 CREATE INDEX program_assets_asset ON public.program_assets USING btree (asset_id, linked_at);
 CREATE INDEX programs_created ON public.programs USING btree (organization_id, created_at, id);
 CREATE INDEX programs_name ON public.programs USING btree (organization_id, name, created_at, id);
@@ -598,6 +632,12 @@ ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 ALTER TABLE ONLY public.assets
     ADD CONSTRAINT assets_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+ALTER TABLE ONLY public.group_members
+    ADD CONSTRAINT group_members_group_id_fkey FOREIGN KEY (group_id) REFERENCES public.groups(id);
+ALTER TABLE ONLY public.group_members
+    ADD CONSTRAINT group_members_participant_id_fkey FOREIGN KEY (participant_id) REFERENCES public.participants(id);
+ALTER TABLE ONLY public.groups
+    ADD CONSTRAINT groups_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 ALTER TABLE ONLY public.program_assets
     ADD CONSTRAINT program_assets_asset_id_fkey FOREIGN KEY (asset_id) REFERENCES public.assets(id);
 ALTER TABLE ONLY public.program_assets

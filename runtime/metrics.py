@@ -17,6 +17,8 @@ INGEST_GROUP_SIZE = Histogram(
     "openscrip_ingest_group_size", "Submissions stored by one transaction", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 )
 LANE_WAKES = Counter("openscrip_lane_wakes", "Wake signals sent to lanes, by result", ["result"])
+DUE_ENTRIES = Counter("openscrip_due_entries", "Due entries that the background wrote")
+TIMER_CALLS = Counter("openscrip_timer_calls", "Calls that started, woke or told flows of due moments, by result", ["result"])
 
 
 def serve_metrics(settings: Settings) -> None:

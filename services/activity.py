@@ -13,8 +13,9 @@ from db.session import Connection, psycopg_of
 from domain.errors import bad_request, not_found
 from domain.ledger.accounts import AssetTerms, Bucket, LotStatus
 from domain.money import ZERO
-from services import due, participants
+from services import due, groups, participants, programs
 from services.paging import Keyset, Slice
+from services.state import Entity, EntityKind
 
 __all__ = ["AssetTerms", "BalanceRow", "Bucket", "HistoryFilter", "HistoryRow", "LotFilter", "LotRow", "LotStatus"]
 
@@ -63,7 +64,7 @@ def find_asset(conn: Connection, organization_id: UUID, asset_id: UUID) -> Asset
 
 def get_balances(session: Session, organization_id: UUID, participant_id: UUID, asset_id: UUID | None) -> list[BalanceRow]:
     """A participant's balances after what is due; with `asset_id` exactly one row, zeros if untouched. NotFound."""
-    conn = _settled(session, organization_id, participant_id)
+    conn = settled(session, organization_id, Entity(EntityKind.PARTICIPANT, participant_id))
     if asset_id is None:
         return ledger_reads.balances(conn, participant_id)
     asset = find_asset(conn, organization_id, asset_id)
@@ -73,35 +74,41 @@ def get_balances(session: Session, organization_id: UUID, participant_id: UUID, 
 
 
 def list_lots(
-    session: Session, organization_id: UUID, participant_id: UUID, asset_id: UUID, wanted: LotFilter, keyset: Keyset
+    session: Session, organization_id: UUID, holder: Entity, asset_id: UUID, wanted: LotFilter, keyset: Keyset
 ) -> LotList:
-    """One page of a participant's lots of an asset; NotFound, BadRequest for an asset without lots."""
-    conn = _settled(session, organization_id, participant_id)
+    """One page of a holder's lots of an asset, a group's of all its pairs; NotFound, BadRequest for an asset without lots."""
+    conn = settled(session, organization_id, holder)
     asset = find_asset(conn, organization_id, asset_id)
     if not asset.is_lot:
         raise bad_request("asset_id", "not_allowed", "This asset has no lots")
-    return LotList(asset, ledger_reads.lots(conn, participant_id, asset_id, wanted, keyset))
+    return LotList(asset, ledger_reads.lots(conn, holder.id, asset_id, wanted, keyset))
 
 
-def participant_history(
-    session: Session, organization_id: UUID, participant_id: UUID, wanted: HistoryFilter, keyset: Keyset
+def holder_history(
+    session: Session, organization_id: UUID, holder: Entity, wanted: HistoryFilter, keyset: Keyset
 ) -> Slice[HistoryRow]:
-    """One page of the postings on a participant; NotFound."""
-    conn = _settled(session, organization_id, participant_id)
+    """One page of the postings on a participant, or on a group over all its pairs; NotFound."""
+    conn = settled(session, organization_id, holder)
+    if wanted.program_id is not None:
+        programs.get_program(session, organization_id, wanted.program_id, field="program_id")
     if wanted.asset_id is not None:
         find_asset(conn, organization_id, wanted.asset_id)
-    return ledger_reads.history(conn, participant_id, wanted, keyset)
+    return ledger_reads.history(conn, holder.id, wanted, keyset)
 
 
 def participant_statement(session: Session, organization_id: UUID, participant_id: UUID, wanted: StatementQuery) -> Statement:
     """One page of a participant's statement of one asset; NotFound."""
-    conn = _settled(session, organization_id, participant_id)
+    conn = settled(session, organization_id, Entity(EntityKind.PARTICIPANT, participant_id))
     return read_statement(conn, participant_id, find_asset(conn, organization_id, wanted.asset_id), wanted)
 
 
-def _settled(session: Session, organization_id: UUID, participant_id: UUID) -> Connection:
-    participants.require_participant(session, organization_id, participant_id)
-    due.settle(session, organization_id, participant_id)
+def settled(session: Session, organization_id: UUID, holder: Entity) -> Connection:
+    """The connection, once what is due for the holder is written; NotFound."""
+    if holder.kind is EntityKind.GROUP:
+        groups.require_group(session, organization_id, holder.id)
+    else:
+        participants.require_participant(session, organization_id, holder.id)
+    due.settle(session, organization_id, holder.id)
     return psycopg_of(session)
 
 

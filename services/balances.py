@@ -1,4 +1,7 @@
-"""Direct operations on a participant's balances: adjust, hold, release, forfeit, void-hold (participants-groups.md, Balances)."""
+"""Direct operations on balances of participants and groups: adjust, hold, release, forfeit, void-hold.
+
+participants-groups.md, Balances, Group balances. A group's operation is on its pair of the program named.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,10 +11,10 @@ from uuid import UUID
 
 from sqlmodel import Session
 
-from db.repositories.ledger_terms import Terms, lock_participant, missing_lots
+from db.repositories.ledger_terms import Terms, missing_lots
 from db.session import Connection, psycopg_of
-from domain.errors import ParticipantInactive, bad_request, not_found
-from domain.ledger.accounts import NIL, AccountKey, AssetTerms, Balance, EntityType
+from domain.errors import bad_request, not_found
+from domain.ledger.accounts import AccountKey, AssetTerms, Balance
 from domain.ledger.books import Books
 from domain.ledger.credit import When, credit
 from domain.ledger.debit import debit
@@ -19,17 +22,18 @@ from domain.ledger.due import post_due
 from domain.ledger.entries import Origin
 from domain.ledger.moves import MoveResult, forfeit, hold, release, void_hold
 from services.movements import Adjusted, Adjustment, AdjustType, Moved, Movement, Operation
-from services.posting import Desk, named_terms, open_desk, recorded, require_open
-from services.state import Author
+from services.posting import Desk, account_of, locked_status, named_terms, open_desk, recorded, require_open, require_usable
+from services.state import Author, Entity
 
 SHORTEST_HOLD = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class _Bench:
-    """A participant's account, ready to be worked on: locked, and with nothing due."""
+    """A holder's account, ready to be worked on: locked, and with nothing due."""
 
     desk: Desk
+    holder: Entity
     key: AccountKey
     status: str
     terms: Terms
@@ -39,21 +43,26 @@ class _Bench:
     def balance(self) -> Balance:
         return self.desk.books.account(self.key).balance
 
+    @property
+    def lowered(self) -> tuple[UUID, ...]:
+        """The holds with a deadline that were taken from."""
+        changed = self.desk.books.changed_holds.values()
+        return tuple(record.id for _, record in changed if record.expires_at is not None)
+
     def require_allowed(self, program_id: UUID, *, needs_active: bool) -> None:
         """The 409s, in the order program, asset, link, holder."""
         require_open(self.terms, self.asset, program_id)
-        if needs_active and self.status != "ACTIVE":
-            raise ParticipantInactive(participant_id=str(self.key.holder_id), status=self.status)
+        require_usable(self.holder, self.status, needs_active=needs_active)
 
 
-def adjust(session: Session, author: Author, participant_id: UUID, wanted: Adjustment, *, is_strict: bool) -> Adjusted:
-    """Credit or debit a participant by hand.
+def adjust(session: Session, author: Author, holder: Entity, wanted: Adjustment, *, is_strict: bool) -> Adjusted:
+    """Credit or debit a holder by hand.
 
     NotFound; BadRequest for an amount that rounds to zero or dates that don't fit, InvalidScale when strict; ProgramArchived,
-    AssetArchived, AssetNotLinked, ParticipantInactive; InsufficientBalance, InsufficientWallet,
+    AssetArchived, AssetNotLinked, ParticipantInactive, GroupArchived; InsufficientBalance, InsufficientWallet,
     MaxTransactionAmountExceeded, BalanceOutOfRange.
     """
-    bench = _open(session, author, participant_id, wanted.program_id, wanted.asset_id)
+    bench = _open(session, author, holder, wanted.program_id, wanted.asset_id)
     amount = recorded(wanted.amount, bench.asset, is_strict=is_strict)
     _check_dates(wanted, bench.asset, bench.desk.now)
     bench.require_allowed(wanted.program_id, needs_active=True)
@@ -91,10 +100,10 @@ def _debited(bench: _Bench, wanted: Adjustment, amount: Decimal, origin: Origin)
         )
     )
     bench.desk.flush()
-    return Adjusted(bench.asset, amount, wanted.bucket, bench.balance, entry.id)
+    return Adjusted(bench.asset, amount, wanted.bucket, bench.balance, entry.id, lowered=bench.lowered)
 
 
-def hold_balance(session: Session, author: Author, participant_id: UUID, wanted: Movement, *, is_strict: bool) -> Moved:
+def hold_balance(session: Session, author: Author, holder: Entity, wanted: Movement, *, is_strict: bool) -> Moved:
     """AVAILABLE -> HELD. As `adjust`, and BadRequest for filters of lots on a SIMPLE asset or a deadline too near."""
 
     def work(bench: _Bench, books: Books, amount: Decimal | None) -> MoveResult:
@@ -108,21 +117,21 @@ def hold_balance(session: Session, author: Author, participant_id: UUID, wanted:
             expires_at=wanted.expires_at,
         )
 
-    return _move(session, author, participant_id, wanted, Operation.HOLD, work, is_strict=is_strict)
+    return _move(session, author, holder, wanted, Operation.HOLD, work, is_strict=is_strict)
 
 
-def release_balance(session: Session, author: Author, participant_id: UUID, wanted: Movement, *, is_strict: bool) -> Moved:
+def release_balance(session: Session, author: Author, holder: Entity, wanted: Movement, *, is_strict: bool) -> Moved:
     """HELD -> AVAILABLE, as far as there is, but exactly the amount on a SIMPLE asset without a reference."""
 
     def work(bench: _Bench, books: Books, amount: Decimal | None) -> MoveResult:
         origin = _origin(author, wanted)
         return release(books, bench.key, amount, now=bench.desk.now, origin=origin, selection=wanted.selection)
 
-    return _move(session, author, participant_id, wanted, Operation.RELEASE, work, is_strict=is_strict)
+    return _move(session, author, holder, wanted, Operation.RELEASE, work, is_strict=is_strict)
 
 
-def forfeit_balance(session: Session, author: Author, participant_id: UUID, wanted: Movement, *, is_strict: bool) -> Moved:
-    """A bucket -> SYSTEM_BREAKAGE; in every status of the participant."""
+def forfeit_balance(session: Session, author: Author, holder: Entity, wanted: Movement, *, is_strict: bool) -> Moved:
+    """A bucket -> SYSTEM_BREAKAGE; in every status of a participant."""
 
     def work(bench: _Bench, books: Books, amount: Decimal | None) -> MoveResult:
         return forfeit(
@@ -135,22 +144,22 @@ def forfeit_balance(session: Session, author: Author, participant_id: UUID, want
             selection=wanted.selection,
         )
 
-    return _move(session, author, participant_id, wanted, Operation.FORFEIT, work, is_strict=is_strict)
+    return _move(session, author, holder, wanted, Operation.FORFEIT, work, is_strict=is_strict)
 
 
-def void_hold_balance(session: Session, author: Author, participant_id: UUID, wanted: Movement, *, is_strict: bool) -> Moved:
+def void_hold_balance(session: Session, author: Author, holder: Entity, wanted: Movement, *, is_strict: bool) -> Moved:
     """All provisional lots of the reference -> their source; in every status. BadRequest on a SIMPLE asset."""
 
     def work(bench: _Bench, books: Books, _: Decimal | None) -> MoveResult:
         return void_hold(books, bench.key, now=bench.desk.now, origin=_origin(author, wanted))
 
-    return _move(session, author, participant_id, wanted, Operation.VOID_HOLD, work, is_strict=is_strict)
+    return _move(session, author, holder, wanted, Operation.VOID_HOLD, work, is_strict=is_strict)
 
 
 def _move(
     session: Session,
     author: Author,
-    participant_id: UUID,
+    holder: Entity,
     wanted: Movement,
     operation: Operation,
     work: Callable[[_Bench, Books, Decimal | None], MoveResult],
@@ -158,7 +167,7 @@ def _move(
     is_strict: bool,
 ) -> Moved:
     with_wallet = operation is Operation.VOID_HOLD
-    bench = _open(session, author, participant_id, wanted.program_id, wanted.asset_id, with_wallet=with_wallet)
+    bench = _open(session, author, holder, wanted.program_id, wanted.asset_id, with_wallet=with_wallet)
     _require_lots(bench.desk.conn, bench.key, bench.asset, wanted.lot_ids)
     amount = None if wanted.amount is None else recorded(wanted.amount, bench.asset, is_strict=is_strict)
     _check_movement(wanted, operation, bench.asset, bench.desk.now)
@@ -166,20 +175,18 @@ def _move(
     bench.desk.do(lambda books: post_due(books, bench.key, bench.desk.now))
     result = bench.desk.do(lambda books: work(bench, books, amount))
     bench.desk.flush()
-    ends = None if result.hold is None else result.hold.expires_at
-    return Moved(operation, bench.asset, result.amount, bench.balance, result.entry.id, result.lots, ends)
+    ends, hold_id = (None, None) if result.hold is None else (result.hold.expires_at, result.hold.id)
+    return Moved(operation, bench.asset, result.amount, bench.balance, result.entry.id, result.lots, ends, hold_id, bench.lowered)
 
 
 def _open(
-    session: Session, author: Author, participant_id: UUID, program_id: UUID, asset_id: UUID, *, with_wallet: bool = True
+    session: Session, author: Author, holder: Entity, program_id: UUID, asset_id: UUID, *, with_wallet: bool = True
 ) -> _Bench:
     conn = psycopg_of(session)
-    status = lock_participant(conn, author.organization_id, participant_id)
-    if status is None:
-        raise not_found("participant", participant_id)
+    status = locked_status(conn, author.organization_id, holder)
     terms, asset = named_terms(conn, author.organization_id, program_id, asset_id)
-    key = AccountKey(EntityType.PARTICIPANT, participant_id, asset_id, NIL)
-    return _Bench(open_desk(conn, asset, key, program_id if with_wallet else None), key, status, terms, asset)
+    key = account_of(holder, asset_id, program_id)
+    return _Bench(open_desk(conn, asset, key, program_id if with_wallet else None), holder, key, status, terms, asset)
 
 
 def _origin(author: Author, wanted: Adjustment | Movement) -> Origin:

@@ -1,11 +1,14 @@
-"""Due entries of a holder, written before anybody looks at its accounts (ledger.md, Maturity and expiry)."""
+"""Due entries, written before anybody looks at an account, or without a visitor (ledger.md, Maturity and expiry)."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 from sqlmodel import Session
 
+from db.repositories import due as repository
 from db.repositories import ledger
-from db.repositories.ledger_terms import DueAccount, database_now, due_accounts
+from db.repositories.due import DueAccount
+from db.repositories.ledger_terms import database_now
 from db.session import psycopg_of
 from domain.ledger.accounts import AccountKey
 from domain.ledger.books import Books
@@ -18,18 +21,38 @@ def settle(session: Session, organization_id: UUID, holder_id: UUID) -> None:
 
     Every read that shows balances, lots, a history or a statement begins with it; it never fails for what is due.
     """
+    if repository.due_accounts(psycopg_of(session), organization_id, [holder_id]):
+        settle_all(session, organization_id, [holder_id])
+
+
+def settle_all(session: Session, organization_id: UUID, holder_ids: Collection[UUID]) -> tuple[int, int]:
+    """Write what is due on the accounts of some holders, locked in id order; returns the numbers of accounts and of entries."""
     conn = psycopg_of(session)
-    if not due_accounts(conn, organization_id, holder_id):
-        return
-    ledger.lock_holders(conn, [holder_id])
-    # Read again under the lock: somebody else may have written them meanwhile.
-    keys = [_key(account) for account in due_accounts(conn, organization_id, holder_id)]
+    ledger.lock_holders(conn, holder_ids)
+    # Asked under the locks: somebody else may have written them meanwhile.
+    keys = [_key(account) for account in repository.due_accounts(conn, organization_id, holder_ids)]
+    if not keys:
+        return 0, 0
     books = Books(ledger.find_assets(conn, organization_id, {key.asset_id for key in keys}), new_id)
     ledger.load_accounts(conn, books, keys, with_lots=True)
     now = database_now(conn)
     for key in keys:
         post_due(books, key, now)
     ledger.flush(conn, books)
+    return len(keys), len(books.entries)
+
+
+def holders_due(session: Session, limit: int, without: Collection[UUID]) -> dict[UUID, list[UUID]]:
+    """Holders with something due by organization: those of the `limit` accounts that have been due longest."""
+    found: dict[UUID, list[UUID]] = {}
+    for organization_id, holder_id in repository.due_holders(psycopg_of(session), limit, without):
+        found.setdefault(organization_id, []).append(holder_id)
+    return found
+
+
+def seconds_until_next(session: Session, without: Collection[UUID]) -> float | None:
+    """From the database's clock to the next due moment of any account; None when none is known."""
+    return repository.seconds_until_due(psycopg_of(session), without)
 
 
 def _key(account: DueAccount) -> AccountKey:

@@ -72,7 +72,7 @@ class Movement:
 
 @dataclass(frozen=True, slots=True)
 class Adjusted:
-    """What an adjustment did."""
+    """What an adjustment did; `lowered` names holds with a deadline that it took from."""
 
     asset: AssetTerms
     amount: Decimal
@@ -81,11 +81,15 @@ class Adjusted:
     journal_entry_id: UUID
     lot_id: UUID | None = None
     settle: Settle | None = None
+    lowered: tuple[UUID, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What a movement did; `lots` names each lot touched, in order, `expires_at` is the end of a new hold."""
+    """What a movement did; `lots` names each lot touched, in order, `expires_at` is the end of a new hold.
+
+    `hold_id` is the new hold, `lowered` names holds with a deadline that it took from.
+    """
 
     operation: Operation
     asset: AssetTerms
@@ -94,3 +98,5 @@ class Moved:
     journal_entry_id: UUID
     lots: tuple[LotMove, ...]
     expires_at: datetime | None = None
+    hold_id: UUID | None = None
+    lowered: tuple[UUID, ...] = ()

@@ -8,13 +8,24 @@ from typing import TypeVar
 from uuid import UUID
 
 from db.repositories import ledger
-from db.repositories.ledger_terms import Terms, database_now, find_terms
+from db.repositories.ledger_terms import Terms, database_now, find_terms, lock_holder
 from db.session import Connection
-from domain.errors import AssetArchived, AssetNotLinked, InvalidScale, ProgramArchived, bad_request, not_found
-from domain.ledger.accounts import AccountKey, AssetTerms
+from domain.errors import (
+    AssetArchived,
+    AssetNotLinked,
+    GroupArchived,
+    InvalidScale,
+    ParticipantInactive,
+    ProgramArchived,
+    ProgramInactive,
+    bad_request,
+    not_found,
+)
+from domain.ledger.accounts import NIL, AccountKey, AssetTerms, EntityType
 from domain.ledger.books import Books, MissingAccount, MissingLots, MissingState, MissingWallet
 from domain.money import format_plain, has_more_decimals, to_scale
 from runtime.ids import new_id
+from services.state import Entity, EntityKind
 
 T = TypeVar("T")
 
@@ -65,6 +76,29 @@ def open_desk(conn: Connection, asset: AssetTerms, key: AccountKey | None, walle
     return Desk(conn, books, database_now(conn))
 
 
+def account_of(holder: Entity, asset_id: UUID, program_id: UUID) -> AccountKey:
+    """A holder's account of an asset: a participant's is shared by all programs, a group's is that of its pair."""
+    is_group = holder.kind is EntityKind.GROUP
+    return AccountKey(EntityType(holder.kind.value), holder.id, asset_id, program_id if is_group else NIL)
+
+
+def locked_status(conn: Connection, organization_id: UUID, holder: Entity) -> str:
+    """Lock a holder that the path names; its status as it is then. NotFound."""
+    status = lock_holder(conn, organization_id, EntityType(holder.kind.value), holder.id)
+    if status is None:
+        raise not_found(holder.kind.lower(), holder.id)
+    return status
+
+
+def require_usable(holder: Entity, status: str, *, needs_active: bool = True) -> None:
+    """GroupArchived for an ARCHIVED group; ParticipantInactive for a participant that must be ACTIVE and isn't."""
+    if holder.kind is EntityKind.GROUP:
+        if status == "ARCHIVED":
+            raise GroupArchived(group_id=str(holder.id))
+    elif needs_active and status != "ACTIVE":
+        raise ParticipantInactive(participant_id=str(holder.id), status=status)
+
+
 def named_terms(
     conn: Connection, organization_id: UUID, program_id: UUID, asset_id: UUID, *, is_in_path: bool = False
 ) -> tuple[Terms, AssetTerms]:
@@ -77,14 +111,14 @@ def named_terms(
     return terms, terms.asset
 
 
-def recorded(amount: Decimal, asset: AssetTerms, *, is_strict: bool) -> Decimal:
-    """The amount at the asset's scale; InvalidScale when strict, BadRequest when it rounds to zero."""
+def recorded(amount: Decimal, asset: AssetTerms, *, is_strict: bool, field: str = "amount") -> Decimal:
+    """The amount at the asset's scale; InvalidScale when strict, BadRequest when it rounds to zero. `field`: where it stood."""
     if is_strict and has_more_decimals(amount, asset.scale):
-        raise InvalidScale(field="amount", asset_id=str(asset.id), scale=asset.scale, received=format_plain(amount))
+        raise InvalidScale(field=field, asset_id=str(asset.id), scale=asset.scale, received=format_plain(amount))
     rounded = to_scale(amount, asset.scale)
     if not rounded:
         message = f"Rounds to zero at scale {asset.scale}"
-        raise bad_request("amount", "out_of_range", message, expected="decimal string", received=format_plain(amount))
+        raise bad_request(field, "out_of_range", message, expected="decimal string", received=format_plain(amount))
     return rounded
 
 
@@ -92,6 +126,17 @@ def require_open(terms: Terms, asset: AssetTerms, program_id: UUID) -> None:
     """ProgramArchived, AssetArchived, AssetNotLinked: what excludes any posting, in this order."""
     if terms.program_status == "ARCHIVED":
         raise ProgramArchived(program_id=str(program_id))
+    _require_linked(terms, asset, program_id)
+
+
+def require_active(terms: Terms, asset: AssetTerms, program_id: UUID) -> None:
+    """As `require_open`, for what only ACTIVE programs allow: ProgramInactive, AssetArchived, AssetNotLinked."""
+    if terms.program_status != "ACTIVE":
+        raise ProgramInactive(program_id=str(program_id), status=terms.program_status)
+    _require_linked(terms, asset, program_id)
+
+
+def _require_linked(terms: Terms, asset: AssetTerms, program_id: UUID) -> None:
     if asset.is_archived:
         raise AssetArchived(asset_id=str(asset.id))
     if not terms.is_linked:

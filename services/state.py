@@ -15,7 +15,7 @@ from sqlmodel import Session
 from db.repositories import organizations as clock
 from db.repositories import state as repository
 from db.repositories.state import ChangeRow, HistoryFilter
-from domain.errors import bad_request, not_found
+from domain.errors import GroupArchived, bad_request, not_found
 from domain.money import CEILING, MAX_SCALE, format_plain, to_scale
 from domain.state import Changes, Counter, CounterOutOfRange, EntityState
 from services.paging import Keyset, Slice
@@ -77,8 +77,10 @@ def view(session: Session, organization_id: UUID, entity: Entity) -> StateView:
 
 
 def change(session: Session, author: Author, entity: Entity, work: Change) -> EntityState:
-    """Lock a state, change it, record what changed; returns the new state. NotFound."""
+    """Lock a state, change it, record what changed; returns the new state. NotFound, GroupArchived."""
     old = _load(session, author.organization_id, entity, is_locked=True)
+    if entity.kind is EntityKind.GROUP and repository.is_group_archived(session, entity.id):
+        raise GroupArchived(group_id=str(entity.id))
     now = clock.now(session)
     try:
         new, changes = work(old, now)

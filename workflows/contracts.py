@@ -1,6 +1,8 @@
 """What both sides of Temporal agree on: queues, workflow ids, inputs and results. Pure data, importable from anywhere."""
 
 from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
 
 from pydantic import BaseModel, Field
 
@@ -9,6 +11,11 @@ LEDGER_QUEUE = "openscrip-ledger"
 LANE_WORKFLOW = "EventLaneWorkflow"
 SWEEP_WORKFLOW = "LaneSweepWorkflow"
 SWEEP_SCHEDULE = "lane-sweep"
+DUE_WORKFLOW = "DueWorkWorkflow"
+DUE_WORKFLOW_ID = "due-work/lots"
+HOLD_WORKFLOW = "HoldWorkflow"
+RECONCILE_WORKFLOW = "ReconcileWorkflow"
+RECONCILE_SCHEDULE = "reconcile"
 WAKE_SIGNAL = "wake"
 STATUS_QUERY = "status"
 
@@ -16,6 +23,11 @@ STATUS_QUERY = "status"
 def lane_workflow_id(lane: int) -> str:
     """`event-lane/3`: one workflow per lane of the deployment."""
     return f"event-lane/{lane}"
+
+
+def hold_workflow_id(hold_id: UUID) -> str:
+    """`hold/0190...`: one workflow per hold with a deadline that was made through the API."""
+    return f"hold/{hold_id}"
 
 
 class LaneTotals(BaseModel):
@@ -72,3 +84,99 @@ class SweepReport(BaseModel):
     """Which lanes a sweep had to wake."""
 
     woken: list[int] = Field(default_factory=list)
+
+
+class DueTotals(BaseModel):
+    """What the due work has done since its workflow first started; carried over continue-as-new."""
+
+    accounts: int = 0
+    entries: int = 0
+    passes: int = 0
+
+
+class DueInput(BaseModel):
+    """Start of the due work, and what its earlier runs did."""
+
+    totals: DueTotals = Field(default_factory=DueTotals)
+
+
+class DueReport(BaseModel):
+    """What one call of `post_due` did.
+
+    `failed` accounts are left for the next call; `next_in_seconds` counts from the database's clock to the next due moment.
+    """
+
+    accounts: int = 0
+    entries: int = 0
+    pages: int = 0
+    failed: int = 0
+    more: bool = False
+    next_in_seconds: float | None = None
+    finished_at: datetime | None = None
+
+
+class DueStatus(BaseModel):
+    """Answer of the due work's `status` query."""
+
+    phase: str
+    totals: DueTotals
+    last: DueReport | None = None
+
+
+class HoldSignal(StrEnum):
+    """What an operation did to a hold: the signal it sends to the hold's workflow."""
+
+    RELEASED = "released"
+    FORFEITED = "forfeited"
+    VOIDED = "voided"
+    SETTLED = "settled"
+    DEBITED = "debited"
+
+
+class HoldState(StrEnum):
+    """Where a hold stands; all but OPEN are ends. FROZEN: its asset was archived, so that its deadline does nothing."""
+
+    OPEN = "OPEN"
+    EXPIRED = "EXPIRED"
+    RELEASED = "RELEASED"
+    FORFEITED = "FORFEITED"
+    VOIDED = "VOIDED"
+    SETTLED = "SETTLED"
+    DEBITED = "DEBITED"
+    ENDED = "ENDED"
+    FROZEN = "FROZEN"
+
+
+class HoldInput(BaseModel):
+    """Start of a hold's workflow: ids only."""
+
+    hold_id: UUID
+    organization_id: UUID
+    program_id: UUID
+
+
+class HoldReport(BaseModel):
+    """What one call of `attend_hold` found after posting what was due. Amounts are text at the asset's scale."""
+
+    state: HoldState
+    amount: str
+    remaining: str
+    symbol: str
+    reference_id: str | None = None
+    expires_at: datetime | None = None
+    deadline_in_seconds: float | None = None
+
+
+class HoldStatus(BaseModel):
+    """Answer of a hold's `status` query, and the result of its workflow."""
+
+    hold_id: UUID
+    state: HoldState
+    hold: HoldReport | None = None
+
+
+class ReconcileReport(BaseModel):
+    """What a reconciliation made sure of: how many holds near their deadline have a flow."""
+
+    holds: int = 0
+    failed: int = 0

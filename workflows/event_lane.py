@@ -3,12 +3,10 @@
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey
 
 from workflows import contracts, policies
+from workflows.attributes import KIND
 from workflows.contracts import DrainInput, DrainReport, LaneInput, LaneStatus
-
-KIND = SearchAttributeKey.for_keyword("OpenScripKind")
 
 
 @workflow.defn(name=contracts.LANE_WORKFLOW)

@@ -20,3 +20,22 @@ LANE_BUSY = timedelta(milliseconds=500)
 LANE_TASK_TIMEOUT = timedelta(seconds=5)
 
 SWEEP_TIMEOUT = timedelta(seconds=20)
+
+# Rule-made dates send no signal: looking this often meets them well within their sixty seconds.
+DUE_REREAD = timedelta(seconds=30)
+
+# One call posts for a few seconds and says that there is more; a worker that is killed is noticed by its silence.
+DUE_TIMEOUT = timedelta(seconds=120)
+DUE_HEARTBEAT = timedelta(seconds=10)
+
+# No shorter timers: one that fires a moment early by the database's clock is set again.
+SHORTEST_TIMER = timedelta(milliseconds=20)
+
+# One short transaction; a worker that is killed in it costs this long, and the due work comes first then.
+ATTEND_TIMEOUT = timedelta(seconds=5)
+
+# A timer of Temporal has its limits; a deadline centuries ahead is looked at again once a year.
+LONGEST_TIMER = timedelta(days=365)
+
+RECONCILE_EVERY = timedelta(seconds=30)
+RECONCILE_TIMEOUT = timedelta(seconds=60)

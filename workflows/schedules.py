@@ -15,7 +15,7 @@ from temporalio.client import (
     ScheduleUpdateInput,
 )
 
-from workflows import contracts
+from workflows import contracts, policies
 
 
 def lane_sweep(every: timedelta) -> Schedule:
@@ -32,14 +32,32 @@ def lane_sweep(every: timedelta) -> Schedule:
     )
 
 
+def reconcile() -> Schedule:
+    """Twice a minute, never two at once; a missed pass isn't made up for."""
+    return Schedule(
+        action=ScheduleActionStartWorkflow(
+            contracts.RECONCILE_WORKFLOW,
+            id="reconcile",
+            task_queue=contracts.LEDGER_QUEUE,
+            static_summary="starts flows that ought to run and don't",
+        ),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=policies.RECONCILE_EVERY)]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(seconds=10)),
+    )
+
+
 async def ensure_schedules(client: Client, every: timedelta) -> None:
     """Create the schedules, or bring existing ones to this version."""
-    schedule = lane_sweep(every)
+    await _ensure(client, contracts.SWEEP_SCHEDULE, lane_sweep(every))
+    await _ensure(client, contracts.RECONCILE_SCHEDULE, reconcile())
+
+
+async def _ensure(client: Client, name: str, schedule: Schedule) -> None:
     try:
-        await client.create_schedule(contracts.SWEEP_SCHEDULE, schedule)
+        await client.create_schedule(name, schedule)
     except ScheduleAlreadyRunningError:
 
         async def renew(_: ScheduleUpdateInput) -> ScheduleUpdate:
             return ScheduleUpdate(schedule)
 
-        await client.get_schedule_handle(contracts.SWEEP_SCHEDULE).update(renew)
+        await client.get_schedule_handle(name).update(renew)

@@ -1,12 +1,14 @@
-"""Reaching flows from outside: the one way to wake a lane, for the API, the sweep and the command line."""
+"""Reaching flows from outside: the one way to start, wake and tell them, for the API, the worker and its schedules."""
 
 from datetime import timedelta
+from uuid import UUID
 
 from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError
 
 from workflows import contracts
-from workflows.contracts import LaneInput
+from workflows.contracts import DueInput, HoldInput, HoldSignal, LaneInput
 from workflows.policies import LANE_TASK_TIMEOUT
 
 SIGNAL_TIMEOUT = timedelta(seconds=5)
@@ -27,4 +29,40 @@ async def wake_lane(client: Client, lane: int, lanes: int, *, queue: str = contr
     )
 
 
-__all__ = ["RPCError", "wake_lane"]
+async def ensure_due_work(client: Client, *, wake: bool = False, queue: str = contracts.LEDGER_QUEUE) -> None:
+    """Start the due work unless it runs; with `wake` also make it look at once. Raises RPCError."""
+    await client.start_workflow(
+        contracts.DUE_WORKFLOW,
+        DueInput(),
+        id=contracts.DUE_WORKFLOW_ID,
+        task_queue=queue,
+        task_timeout=LANE_TASK_TIMEOUT,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        start_signal=contracts.WAKE_SIGNAL if wake else None,
+        static_summary="posts what is due",
+        static_details="Maturities, expiries and ended holds of accounts that nobody touches, within a minute of their moment.",
+        rpc_timeout=SIGNAL_TIMEOUT,
+    )
+
+
+async def start_hold(client: Client, hold: HoldInput, *, queue: str = contracts.LEDGER_QUEUE) -> None:
+    """Start a hold's flow unless it runs. Raises RPCError."""
+    await client.start_workflow(
+        contracts.HOLD_WORKFLOW,
+        hold,
+        id=contracts.hold_workflow_id(hold.hold_id),
+        task_queue=queue,
+        task_timeout=LANE_TASK_TIMEOUT,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        static_summary="hold with a deadline",
+        static_details="Returns what is still held when the deadline comes.",
+        rpc_timeout=SIGNAL_TIMEOUT,
+    )
+
+
+async def tell_hold(client: Client, hold_id: UUID, what: HoldSignal) -> None:
+    """Tell a hold's flow what was done to the hold. Raises RPCError, with NOT_FOUND when it doesn't run."""
+    await client.get_workflow_handle(contracts.hold_workflow_id(hold_id)).signal(what, rpc_timeout=SIGNAL_TIMEOUT)
+
+
+__all__ = ["RPCError", "ensure_due_work", "start_hold", "tell_hold", "wake_lane"]

@@ -22,6 +22,7 @@ from api.schemas.common import Paged
 from services import activity
 from services.activity import Statement
 from services.paging import SortColumn
+from services.state import Entity, EntityKind
 
 router = router_for("Activity")
 
@@ -42,10 +43,9 @@ STATEMENT = Listing("participant_statement", {"oldest": BY_PLACE})
 def get_history(participant_id: PathId, query: Annotated[HistoryQuery, Query()], call: CallDep) -> Response:
     """A row for each posting on the participant, newest first; a hold has two."""
     page = HISTORY.page(query, participant_id)
+    holder = Entity(EntityKind.PARTICIPANT, participant_id)
     found = call.run(
-        lambda session: activity.participant_history(
-            session, call.organization_id, participant_id, query.to_filter(), page.keyset
-        )
+        lambda session: activity.holder_history(session, call.organization_id, holder, query.to_filter(), page.keyset)
     )
     return page.answer(found, history_body)
 

@@ -1,5 +1,6 @@
 """Requests and responses of what reads accounts: balances, lots, histories, statements."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -18,6 +19,7 @@ from api.schemas.common import (
     Timestamp,
     Uuid,
 )
+from domain.ledger.accounts import total
 from domain.money import format_amount
 from services.activity import (
     AssetTerms,
@@ -31,6 +33,7 @@ from services.activity import (
     Statement,
     StatementQuery,
 )
+from services.group_activity import GroupBalanceRow, GroupStatementQuery, Place
 
 
 class BalanceQuery(QueryModel):
@@ -69,10 +72,43 @@ class AccountStatementQuery(TimeRange, ListQuery):
         return StatementQuery(self.asset_id, self.bucket, self.from_, self.to, self.limit, place, until)
 
 
+class GroupBalanceQuery(QueryModel):
+    program_id: Uuid | None = Field(default=None, description="Only the pairs of this program")
+
+
+class GroupHistoryQuery(HistoryQuery):
+    program_id: Uuid | None = Field(default=None, description="Only the pairs of this program")
+
+    def to_filter(self) -> HistoryFilter:
+        return replace(super().to_filter(), program_id=self.program_id)
+
+
+class GroupAccountQuery(AccountStatementQuery):
+    program_id: Uuid | None = Field(default=None, description="The statement is of this program's pair")
+
+    def to_group_query(self, after: tuple[str | None, ...] | None) -> GroupStatementQuery:
+        """The service's query; `after` are the cursor's values: the place of the last line, that of the statement's end."""
+        place, until = (None, None) if after is None else (_place(after[:3]), _place(after[3:]))
+        return GroupStatementQuery(self.asset_id, self.program_id, self.bucket, self.from_, self.to, self.limit, place, until)
+
+
+def _place(values: tuple[str | None, ...]) -> Place:
+    created_at, entry_id, ordinal = map(str, values)
+    return Place(datetime.fromisoformat(created_at), UUID(entry_id), int(ordinal))
+
+
 class AssetBalanceRead(ResponseModel):
     asset_id: UUID
     symbol: str
     available: Annotated[str, Field(examples=["60.00"], description="May be negative by overdraft")]
+    held: Annotated[str, Field(examples=["40.00"])]
+    deferred: Annotated[str, Field(examples=["0.00"])]
+
+
+class GroupBalanceRead(ResponseModel):
+    asset_id: UUID
+    balance: Annotated[str, Field(examples=["150.00"], description="The sum of the three")]
+    available: Annotated[str, Field(examples=["110.00"], description="May be negative by overdraft")]
     held: Annotated[str, Field(examples=["40.00"])]
     deferred: Annotated[str, Field(examples=["0.00"])]
 
@@ -104,6 +140,10 @@ class HistoryItem(ResponseModel):
     created_at: datetime
 
 
+class GroupHistoryItem(HistoryItem):
+    program_id: Annotated[UUID, Field(description="Of the pair")]
+
+
 class StatementLine(ResponseModel):
     posting_id: UUID
     journal_entry_id: UUID
@@ -125,6 +165,27 @@ class StatementRead(Paged[StatementLine]):
     to: Annotated[datetime | None, Field(description="Only when given")] = None
     opening_balance: Annotated[str, Field(examples=["0.00"])]
     closing_balance: Annotated[str, Field(examples=["90.00"], description="The same on every page")]
+
+
+class GroupStatementLine(StatementLine):
+    program_id: Annotated[UUID, Field(description="Of the pair")]
+
+
+class GroupStatementRead(Paged[GroupStatementLine]):
+    asset_id: UUID
+    program_id: Annotated[UUID | None, Field(description="Only when given")] = None
+    bucket: Annotated[Bucket | None, Field(description="Only when given")] = None
+    from_: Annotated[datetime | None, Field(alias="from", description="Only when given")] = None
+    to: Annotated[datetime | None, Field(description="Only when given")] = None
+    opening_balance: Annotated[str, Field(examples=["0.00"])]
+    closing_balance: Annotated[str, Field(examples=["110.00"], description="The same on every page")]
+
+
+def group_balance_body(row: GroupBalanceRow) -> dict[str, Any]:
+    """One asset's balance of a group."""
+    parts = {"available": row.available, "held": row.held, "deferred": row.deferred}
+    amounts = {"balance": total(parts.values()), **parts}
+    return {"asset_id": row.asset_id, **{name: format_amount(amount, row.scale) for name, amount in amounts.items()}}
 
 
 def balance_body(row: BalanceRow) -> dict[str, Any]:
@@ -167,6 +228,16 @@ def history_body(row: HistoryRow) -> dict[str, Any]:
     }
 
 
+def group_history_body(row: HistoryRow) -> dict[str, Any]:
+    """A posting as histories of groups show it."""
+    return history_body(row) | {"program_id": row.program_id}
+
+
+def group_line_body(row: HistoryRow) -> dict[str, Any]:
+    """A posting as statements of groups show it."""
+    return line_body(row, of_bucket=False) | {"program_id": row.program_id}
+
+
 def line_body(row: HistoryRow, *, of_bucket: bool) -> dict[str, Any]:
     """A posting as statements show it, with the balance of its bucket or of all three after it."""
     body = history_body(row)
@@ -177,7 +248,8 @@ def line_body(row: HistoryRow, *, of_bucket: bool) -> dict[str, Any]:
 
 def statement_head(query: AccountStatementQuery, found: Statement) -> dict[str, Any]:
     """A statement without its lines."""
-    echo = {"bucket": query.bucket, "from": query.from_, "to": query.to}
+    program_id = getattr(query, "program_id", None)
+    echo = {"program_id": program_id, "bucket": query.bucket, "from": query.from_, "to": query.to}
     return {
         "asset_id": query.asset_id,
         **{name: value for name, value in echo.items() if value is not None},

@@ -222,6 +222,19 @@ class AdjustRead(ResponseModel):
     settle: Annotated[SettleRead | None, Field(description="Only for a settle")] = None
 
 
+class GroupAdjustRead(ResponseModel):
+    type: AdjustType
+    amount: Annotated[str, Field(examples=["10.00"], description="As recorded")]
+    bucket: Annotated[Bucket, Field(description="Where the value went or came from")]
+    program_id: UUID
+    asset_id: UUID
+    journal_entry_id: UUID
+    message: str
+    lot_id: Annotated[UUID | None, Field(description="Only when a lot was made")] = None
+    reference_id: Annotated[str | None, Field(description="Only when given")] = None
+    settle: Annotated[SettleRead | None, Field(description="Only for a settle")] = None
+
+
 class LotProcessed(ResponseModel):
     id: UUID
     amount: Annotated[str, Field(examples=["40.00"])]
@@ -264,6 +277,13 @@ def adjust_body(wanted: Adjustment, done: Adjusted) -> dict[str, Any]:
     if done.settle is not None:
         held, delta = done.settle.held_amount, done.settle.delta
         body["settle"] = {"held_amount": format_amount(held, done.asset.scale), "delta": format_amount(delta, done.asset.scale)}
+    return body
+
+
+def group_adjust_body(wanted: Adjustment, done: Adjusted) -> dict[str, Any]:
+    """The answer to an adjustment of a group: without the balance."""
+    body = adjust_body(wanted, done) | {"message": "Group balance adjusted successfully"}
+    del body["balance"]
     return body
 
 

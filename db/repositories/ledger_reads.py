@@ -112,6 +112,7 @@ class HistoryRow:
     account_seq: int
     balance_after: Decimal
     total_after: Decimal
+    program_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +125,13 @@ class HistoryFilter:
     to: datetime | None = None
     event_from: datetime | None = None
     event_to: datetime | None = None
+    program_id: UUID | None = None
 
 
-_COLUMNS = """p.id AS posting_id, p.entry_id AS journal_entry_id, p.ordinal, e.action_type, p.asset_id, a.scale, p.amount,
+HISTORY_COLUMNS = """p.id AS posting_id, p.entry_id AS journal_entry_id, p.ordinal, e.action_type, p.asset_id, a.scale, p.amount,
     p.bucket, e.description, e.event_id, e.event_timestamp, e.created_by_api_key_id, p.created_at, p.account_seq, p.balance_after,
-    p.total_after"""
-_TABLES = "postings p JOIN journal_entries e ON e.id = p.entry_id JOIN assets a ON a.id = p.asset_id"
+    p.total_after, p.program_id"""
+HISTORY_TABLES = "postings p JOIN journal_entries e ON e.id = p.entry_id JOIN assets a ON a.id = p.asset_id"
 
 
 def history(conn: Connection, entity_id: UUID, wanted: HistoryFilter, keyset: Keyset) -> Slice[HistoryRow]:
@@ -138,6 +140,7 @@ def history(conn: Connection, entity_id: UUID, wanted: HistoryFilter, keyset: Ke
     filters: dict[str, tuple[str, Any]] = {
         "asset_id": ("p.asset_id = %(asset_id)s", wanted.asset_id),
         "bucket": ("p.bucket = %(bucket)s", wanted.bucket),
+        "program_id": ("p.program_id = %(program_id)s", wanted.program_id),
         "from": ("p.created_at >= %(from)s", wanted.from_),
         "to": ("p.created_at <= %(to)s", wanted.to),
         "event_from": ("coalesce(e.event_timestamp, e.created_at) >= %(event_from)s", wanted.event_from),
@@ -148,7 +151,7 @@ def history(conn: Connection, entity_id: UUID, wanted: HistoryFilter, keyset: Ke
     with conn.cursor(row_factory=class_row(HistoryRow)) as cursor:
         rows = cursor.execute(
             f"""
-            SELECT {_COLUMNS} FROM {_TABLES}
+            SELECT {HISTORY_COLUMNS} FROM {HISTORY_TABLES}
             WHERE p.entity_id = %(entity)s AND {" AND ".join(conditions)} ORDER BY {keyset.order_sql()} LIMIT {keyset.fetch}
             """,
             parameters | values | {"entity": entity_id},
@@ -199,7 +202,7 @@ def statement_lines(
     with conn.cursor(row_factory=class_row(HistoryRow)) as cursor:
         return cursor.execute(
             f"""
-            SELECT {_COLUMNS} FROM {_TABLES}
+            SELECT {HISTORY_COLUMNS} FROM {HISTORY_TABLES}
             WHERE p.entity_id = %(entity)s AND p.asset_id = %(asset)s AND p.account_seq > %(after)s AND p.account_seq <= %(until)s
                 {narrowed}
             ORDER BY p.account_seq LIMIT %(limit)s

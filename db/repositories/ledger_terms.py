@@ -8,6 +8,8 @@ from uuid import UUID
 from db.session import Connection
 from domain.ledger.accounts import AssetTerms, EntityType
 
+_TABLES = {EntityType.PARTICIPANT: "participants", EntityType.GROUP: "groups"}
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -35,16 +37,16 @@ def find_terms(conn: Connection, organization_id: UUID, program_id: UUID, asset_
     return Terms(row[0], row[1], None if row[2] is None else AssetTerms(*row[2:]))
 
 
-def lock_participant(conn: Connection, organization_id: UUID, participant_id: UUID) -> str | None:
-    """Lock a participant's holder row; its status as it is then, None when the organization has no such participant."""
+def lock_holder(conn: Connection, organization_id: UUID, kind: EntityType, holder_id: UUID) -> str | None:
+    """Lock a participant's or group's holder row; its status as it is then, None when the organization has no such holder."""
     locked = conn.execute(
-        "SELECT 1 FROM holders WHERE id = %s AND organization_id = %s AND kind = 'PARTICIPANT' FOR UPDATE",
-        [participant_id, organization_id],
+        "SELECT 1 FROM holders WHERE id = %s AND organization_id = %s AND kind = %s FOR UPDATE",
+        [holder_id, organization_id, kind.value],
     )
     if locked.fetchone() is None:
         return None
     # A statement of its own: it sees what was committed while the lock was waited for.
-    row: Any = conn.execute("SELECT status FROM participants WHERE id = %s", [participant_id]).fetchone()
+    row: Any = conn.execute(f"SELECT status FROM {_TABLES[kind]} WHERE id = %s", [holder_id]).fetchone()
     return str(row[0])
 
 
@@ -62,27 +64,3 @@ def missing_lots(conn: Connection, holder_id: UUID, asset_id: UUID, pair_program
         [lot_ids, holder_id, asset_id, pair_program_id],
     )
     return set(lot_ids) - {row[0] for row in rows}
-
-
-@dataclass(frozen=True, slots=True)
-class DueAccount:
-    """An account whose first due moment has come."""
-
-    kind: EntityType
-    holder_id: UUID
-    asset_id: UUID
-    program_id: UUID
-
-
-def due_accounts(conn: Connection, organization_id: UUID, holder_id: UUID) -> list[DueAccount]:
-    """A holder's accounts with something due, but those of archived assets."""
-    rows = conn.execute(
-        """
-        SELECT h.kind, b.holder_id, b.asset_id, b.program_id
-        FROM balances b JOIN holders h ON h.id = b.holder_id JOIN assets a ON a.id = b.asset_id
-        WHERE b.holder_id = %s AND h.organization_id = %s AND b.next_due_at <= openscrip_now() AND a.status <> 'ARCHIVED'
-        ORDER BY b.asset_id, b.program_id
-        """,
-        [holder_id, organization_id],
-    )
-    return [DueAccount(EntityType(row[0]), *row[1:]) for row in rows]

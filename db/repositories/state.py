@@ -69,6 +69,12 @@ def load_holder(session: Session, organization_id: UUID, kind: str, holder_id: U
     return _state(row.fetchone())
 
 
+def is_group_archived(session: Session, group_id: UUID) -> bool:
+    """Whether a group is ARCHIVED; asked under the lock of its state."""
+    row = psycopg_of(session).execute("SELECT status = 'ARCHIVED' FROM groups WHERE id = %s", (group_id,)).fetchone()
+    return row is not None and bool(row[0])
+
+
 def load_program(session: Session, organization_id: UUID, program_id: UUID, *, is_locked: bool) -> EntityState | None:
     """The state of a program of the organization."""
     lock = " FOR UPDATE" if is_locked else ""

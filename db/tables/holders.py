@@ -1,4 +1,4 @@
-"""Rows of holders: participants, their enrolments, their state."""
+"""Rows of holders: participants, their enrolments, groups, their members, and the state of both."""
 
 from datetime import datetime
 from uuid import UUID
@@ -47,3 +47,30 @@ class Enrollment(SQLModel, table=True):
     status: str = "ACTIVE"
     enrolled_at: datetime = Field(sa_type=UTC_TIME)
     updated_at: datetime = Field(sa_type=UTC_TIME)
+
+
+class Group(SQLModel, table=True):
+    __tablename__ = "groups"
+
+    id: UUID = Field(primary_key=True)
+    organization_id: UUID
+    name: str
+    status: str = "ACTIVE"
+    on_behalf_of_participant_id: UUID | None = None
+    created_at: datetime = Field(sa_type=UTC_TIME)
+    updated_at: datetime = Field(sa_type=UTC_TIME)
+    deleted_at: datetime | None = Field(default=None, sa_type=UTC_TIME)
+
+
+class GroupMember(SQLModel, table=True):
+    __tablename__ = "group_members"
+
+    group_id: UUID = Field(primary_key=True)
+    participant_id: UUID = Field(primary_key=True)
+    organization_id: UUID
+    role: str
+    status: str = "ACTIVE"
+    on_behalf_of_participant_id: UUID | None = None
+    joined_at: datetime = Field(sa_type=UTC_TIME)
+    position: int
+    left_at: datetime | None = Field(default=None, sa_type=UTC_TIME)

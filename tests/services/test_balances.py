@@ -20,7 +20,7 @@ from domain.ledger.entries import Origin
 from runtime.ids import new_id
 from services import balances, organizations, wallets
 from services.movements import Adjustment, AdjustType, Movement
-from services.state import Author
+from services.state import Author, Entity, EntityKind
 from services.transactions import transact
 from services.wallets import WalletChange
 
@@ -85,7 +85,7 @@ class Shop:
             expires_at=timedelta(milliseconds=random.choice([20, 90_000])) if lots and random.random() < 0.5 else None,
             matures_at=timedelta(milliseconds=10) if lots and not is_held and random.random() < 0.3 else None,
         )
-        balances.adjust(session, self.author, who, wanted, is_strict=False)
+        balances.adjust(session, self.author, Entity(EntityKind.PARTICIPANT, who), wanted, is_strict=False)
 
     def move(self, session: object, random: Random, who: UUID, amount: Decimal) -> None:
         use_case: Callable[..., object] = random.choice(
@@ -107,7 +107,7 @@ class Shop:
             reference_id="a" if is_void else random.choice([None, "a", "b"]),
             expires_at=timedelta(seconds=1) if use_case is balances.hold_balance and random.random() < 0.3 else None,
         )
-        use_case(session, self.author, who, wanted, is_strict=False)
+        use_case(session, self.author, Entity(EntityKind.PARTICIPANT, who), wanted, is_strict=False)
 
     def fund(self, session: object, random: Random, who: UUID, amount: Decimal) -> None:
         use_case = random.choice([wallets.fund_program, wallets.fund_program, wallets.burn_balance])

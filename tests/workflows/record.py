@@ -1,25 +1,31 @@
-"""Record a history of every flow, to be replayed in CI: `python -m tests.workflows.record`.
+"""Record histories of every flow, to be replayed in CI: `python -m tests.workflows.record [NAME ...]`; without names, all.
 
 Do this when a flow was changed on purpose and no running one of the old kind is left; otherwise use `workflow.patched`.
 """
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 from temporalio.client import Client, WorkflowHistory
 from temporalio.testing import WorkflowEnvironment
 
-from tests.workflows import servers
+from tests.workflows import servers, timers
 from tests.workflows.lanes import Queue, Script, report, wake, working
+from tests.workflows.timers import Answers, due_report, hold_report
 from workflows import contracts
-from workflows.contracts import LaneStatus
+from workflows.contracts import DueInput, HoldInput, HoldSignal, HoldState, LaneStatus
 from workflows.policies import LANE_IDLE
+from workflows.signals import start_hold
 
 HISTORIES = Path(__file__).parent / "histories"
+
+Recorder = Callable[[WorkflowEnvironment], Awaitable[WorkflowHistory]]
 
 
 async def _settled(client: Client, workflow_id: str) -> None:
@@ -69,6 +75,62 @@ async def sweep(environment: WorkflowEnvironment) -> WorkflowHistory:
         return await handle.fetch_history()
 
 
+async def due_work(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """Posts a page, sleeps to a moment, is woken from the next sleep, and continues as new."""
+    answers = Answers([due_report(accounts=3, entries=4, pages=1, next_in_seconds=0.5)])
+    async with timers.working(environment.client, answers) as queue:
+        flow = await environment.client.start_workflow(
+            contracts.DUE_WORKFLOW, DueInput(), id="due-work-recorded", task_queue=queue
+        )
+        while answers.looks < 2:
+            await asyncio.sleep(0.05)
+        while (await environment.client.get_workflow_handle(flow.id).describe()).run_id == flow.first_execution_run_id:
+            await flow.signal(contracts.WAKE_SIGNAL)
+            await asyncio.sleep(0.2)
+        await environment.client.get_workflow_handle(flow.id).terminate()
+        recorded = environment.client.get_workflow_handle(flow.id, run_id=flow.first_execution_run_id)
+        return await recorded.fetch_history()
+
+
+_HOLD = HoldInput(hold_id=UUID(int=7), organization_id=UUID(int=1), program_id=UUID(int=2))
+
+
+async def expired_hold(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """Hears of a part that was released, waits for its deadline, and ends there."""
+    answers = Answers(hold=[hold_report(), hold_report(remaining="30.00", seconds=0.5), hold_report(HoldState.EXPIRED)])
+    async with timers.working(environment.client, answers) as queue:
+        await start_hold(environment.client, _HOLD, queue=queue)
+        flow = environment.client.get_workflow_handle(contracts.hold_workflow_id(_HOLD.hold_id))
+        while answers.looks < 1:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
+        await flow.signal(HoldSignal.RELEASED)
+        await flow.result()
+        return await flow.fetch_history()
+
+
+async def voided_hold(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """Ends before its deadline."""
+    answers = Answers(hold=[hold_report(), hold_report(HoldState.ENDED)])
+    async with timers.working(environment.client, answers) as queue:
+        await start_hold(environment.client, _HOLD, queue=queue)
+        flow = environment.client.get_workflow_handle(contracts.hold_workflow_id(_HOLD.hold_id))
+        while answers.looks < 1:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
+        await flow.signal(HoldSignal.VOIDED)
+        await flow.result()
+        return await flow.fetch_history()
+
+
+async def reconciliation(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """One pass."""
+    async with timers.working(environment.client, Answers()) as queue:
+        flow = await environment.client.start_workflow(contracts.RECONCILE_WORKFLOW, id="reconcile-recorded", task_queue=queue)
+        await flow.result()
+        return await flow.fetch_history()
+
+
 @asynccontextmanager
 async def _shut_down(environment: WorkflowEnvironment) -> AsyncIterator[WorkflowEnvironment]:
     try:
@@ -77,14 +139,26 @@ async def _shut_down(environment: WorkflowEnvironment) -> AsyncIterator[Workflow
         await environment.shutdown()
 
 
-async def main() -> None:
-    """Write all histories anew."""
+SKIPPING: dict[str, Recorder] = {"event_lane_idle": idle_lane}
+SHORT: dict[str, Recorder] = {
+    "event_lane_continued": continued_lane,
+    "lane_sweep": sweep,
+    "due_work": due_work,
+    "hold_expired": expired_hold,
+    "hold_voided": voided_hold,
+    "reconcile": reconciliation,
+}
+
+
+async def main(names: list[str]) -> None:
+    """Write the named histories anew."""
     HISTORIES.mkdir(exist_ok=True)
-    async with _shut_down(await servers.time_skipping()) as skipping:
-        _write("event_lane_idle", await idle_lane(skipping))
-    async with _shut_down(await servers.with_short_histories()) as short:
-        _write("event_lane_continued", await continued_lane(short))
-        _write("lane_sweep", await sweep(short))
+    for server, recorders in ((servers.time_skipping, SKIPPING), (servers.with_short_histories, SHORT)):
+        wanted = {name: recorders[name] for name in recorders if name in names or not names}
+        if wanted:
+            async with _shut_down(await server()) as environment:
+                for name, recorder in wanted.items():
+                    _write(name, await recorder(environment))
 
 
 def _write(name: str, history: WorkflowHistory) -> None:
@@ -96,4 +170,4 @@ def _write(name: str, history: WorkflowHistory) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(sys.argv[1:]))

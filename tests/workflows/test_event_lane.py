@@ -1,7 +1,7 @@
 """Lanes as flows: what they show, what wakes them, when they end, and that no signal is lost."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -10,46 +10,15 @@ from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
-from runtime.embedded import EmbeddedTemporal
-from runtime.settings import Settings
-from runtime.temporal import connect
 from tests.support.loop import LoopThread
-from tests.workflows import servers
 from tests.workflows.lanes import LANES, Queue, Script, report, wake, working
 from workflows import contracts
+from workflows.attributes import KIND
 from workflows.contracts import LaneStatus, LaneTotals
-from workflows.event_lane import KIND, EventLaneWorkflow
+from workflows.event_lane import EventLaneWorkflow
 from workflows.policies import LANE_IDLE, LANE_TASK_TIMEOUT
 
 Lane = WorkflowHandle[EventLaneWorkflow, LaneStatus]
-
-
-@pytest.fixture(scope="module")
-def loop() -> Iterator[LoopThread]:
-    with LoopThread() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def client(temporal: EmbeddedTemporal, loop: LoopThread) -> Client:
-    """A client of the development server, on `loop`."""
-    return loop.run(connect(Settings(temporal_address=temporal.address)))
-
-
-@pytest.fixture(scope="module")
-def skipping(loop: LoopThread) -> Iterator[WorkflowEnvironment]:
-    """A server whose time passes at once when everything waits."""
-    environment = loop.run(servers.time_skipping())
-    yield environment
-    loop.run(environment.shutdown())
-
-
-@pytest.fixture(scope="module")
-def forgetful(loop: LoopThread) -> Iterator[WorkflowEnvironment]:
-    """A server that asks flows to continue as new after a few events."""
-    environment = loop.run(servers.with_short_histories())
-    yield environment
-    loop.run(environment.shutdown())
 
 
 async def until(look: Callable[[], Awaitable[bool] | bool], timeout_seconds: float = 10.0) -> None:

@@ -22,10 +22,10 @@ def shop(stack: Stack) -> Shop:
 
 def test_a_lost_signal_costs_seconds(shop: Shop) -> None:
     shop.rule(shop.world.credit(amount="1"))
-    results = [shop.send(f"p-{number}") for number in range(30)]
+    results = [shop.send(f"p-{number}") for number in range(120)]
     assert {result.lane for result in results} == set(range(8))
     poll(lambda: all(shop.status(result.event.id) == "COMPLETED" for result in results))
-    assert {shop.balance(f"p-{number}", shop.world.pts) for number in range(30)} == {1}
+    assert {shop.balance(f"p-{number}", shop.world.pts) for number in range(120)} == {1}
 
 
 def test_a_lane_that_was_ended_comes_back(stack: Stack, club: Club) -> None:

@@ -13,12 +13,15 @@ from temporalio.workflow import NondeterminismError
 from runtime.settings import Settings
 from runtime.temporal import data_converter, sandbox_runner
 from tests.workflows.record import HISTORIES
-from workflows import contracts, event_lane
+from workflows import due_work, event_lane, hold
+from workflows.due_work import DueWorkWorkflow
 from workflows.event_lane import EventLaneWorkflow
+from workflows.hold import HoldWorkflow
 from workflows.lane_sweep import LaneSweepWorkflow
+from workflows.reconcile import ReconcileWorkflow
 
 RECORDED = sorted(HISTORIES.glob("*.json"))
-FLOWS = (EventLaneWorkflow, LaneSweepWorkflow)
+FLOWS = (EventLaneWorkflow, LaneSweepWorkflow, DueWorkWorkflow, HoldWorkflow, ReconcileWorkflow)
 
 
 def replay(file: Path, *flows: type) -> None:
@@ -39,7 +42,7 @@ def test_recorded_histories_replay(file: Path) -> None:
 
 
 def test_every_flow_has_a_history() -> None:
-    assert {kind_of(file) for file in RECORDED} == {contracts.LANE_WORKFLOW, contracts.SWEEP_WORKFLOW}
+    assert {kind_of(file) for file in RECORDED} == {flow.__name__ for flow in FLOWS}
 
 
 def test_the_histories_show_what_matters() -> None:
@@ -47,7 +50,11 @@ def test_the_histories_show_what_matters() -> None:
     idle = text["event_lane_idle"]
     for part in ("MARKER_RECORDED", "TIMER_FIRED", "TIMER_CANCELED", "WORKFLOW_EXECUTION_SIGNALED", "EXECUTION_COMPLETED"):
         assert part in idle, part
-    assert "EXECUTION_CONTINUED_AS_NEW" in text["event_lane_continued"]
+    for name in ("event_lane_continued", "due_work"):
+        assert "EXECUTION_CONTINUED_AS_NEW" in text[name], name
+    for name in ("due_work", "hold_expired"):
+        for part in ("ACTIVITY_TASK_COMPLETED", "TIMER_FIRED", "TIMER_CANCELED", "WORKFLOW_EXECUTION_SIGNALED"):
+            assert part in text[name], (name, part)
 
 
 ALTERATIONS = {
@@ -73,3 +80,30 @@ def test_a_changed_lane_turns_red(name: str, tmp_path: Path, monkeypatch: pytest
     altered = importlib.import_module(module).EventLaneWorkflow
     with pytest.raises(NondeterminismError):
         replay(HISTORIES / "event_lane_idle.json", altered, LaneSweepWorkflow)
+
+
+TIMER_ALTERATIONS = {
+    "due_renamed": (due_work, "DueWorkWorkflow", "due_work", '"post_due"', '"post_everything"'),
+    "due_sleepless": (due_work, "DueWorkWorkflow", "due_work", "if not report.more:", "if report.failed:"),
+    "hold_deaf": (hold, "HoldWorkflow", "hold_expired", "        self._changed = True\n", ""),
+    "hold_endless": (
+        hold,
+        "HoldWorkflow",
+        "hold_voided",
+        "if self._state is not HoldState.OPEN:",
+        "if report.state is HoldState.EXPIRED:",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TIMER_ALTERATIONS)
+def test_a_changed_timer_turns_red(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, flow, history, before, after = TIMER_ALTERATIONS[name]
+    source = Path(original.__file__).read_text(encoding="utf-8")
+    assert source.count(before) == 1, "the flow has changed: alter something else"
+    module = f"altered_{name}"
+    (tmp_path / f"{module}.py").write_text(source.replace(before, after), encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    altered = getattr(importlib.import_module(module), flow)
+    with pytest.raises(NondeterminismError):
+        replay(HISTORIES / f"{history}.json", altered)

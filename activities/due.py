@@ -1,0 +1,135 @@
+"""What the due work, holds and the reconciliation call: post what is due in short transactions, start missing flows."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+import structlog
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
+
+from activities.lanes import is_unreachable
+from db.session import Database
+from domain.money import format_amount
+from runtime.metrics import DUE_ENTRIES
+from services import due, holds
+from services.holds import DatedHold, HoldRow
+from services.transactions import transact
+from workflows.contracts import DueReport, HoldInput, HoldReport, HoldState, ReconcileReport
+from workflows.signals import RPCError, ensure_due_work, start_hold
+
+log = structlog.get_logger(__name__)
+
+# One call works for about this long, so that its flow renews its details and a stopping worker can wait for it.
+SLICE_SECONDS = 3.0
+# Accounts of one transaction: their holders are locked while it runs.
+PAGE_ACCOUNTS = 50
+# Two passes of the schedule see a hold before its deadline; a pass isn't endless.
+HOLD_HORIZON_SECONDS = 120.0
+HOLDS_A_PASS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class DueActivities:
+    """Posts what is due, with the database of this worker; any number of runs have one effect."""
+
+    database: Database
+
+    @activity.defn
+    def post_due(self) -> DueReport:
+        """Post what is due, longest due first, until nothing is or the slice of time is over."""
+        report = DueReport()
+        failed: set[UUID] = set()
+        deadline = time.monotonic() + SLICE_SECONDS
+        while time.monotonic() < deadline and not activity.is_worker_shutdown():
+            page = transact(self.database, lambda session: due.holders_due(session, PAGE_ACCOUNTS, failed))
+            if not page:
+                return self._finish(report, failed)
+            for organization_id, holder_ids in page.items():
+                self._settle(organization_id, holder_ids, report, failed)
+            activity.heartbeat(report.entries)
+        return self._finish(report, failed, more=True)
+
+    def _settle(self, organization_id: UUID, holder_ids: list[UUID], report: DueReport, failed: set[UUID]) -> None:
+        """One page in one transaction; when it fails, halves of it, until the culprit stands alone and is left for later."""
+        try:
+            accounts, entries = transact(self.database, lambda session: due.settle_all(session, organization_id, holder_ids))
+        except Exception as error:
+            if is_unreachable(error):
+                raise
+            if len(holder_ids) == 1:
+                log.warning("due_failed", holder=str(holder_ids[0]), error=type(error).__name__, exc_info=True)
+                failed.update(holder_ids)
+                return
+            middle = len(holder_ids) // 2
+            self._settle(organization_id, holder_ids[:middle], report, failed)
+            self._settle(organization_id, holder_ids[middle:], report, failed)
+        else:
+            report.accounts += accounts
+            report.entries += entries
+            report.pages += 1
+            DUE_ENTRIES.inc(entries)
+
+    def _finish(self, report: DueReport, failed: set[UUID], *, more: bool = False) -> DueReport:
+        ahead = transact(self.database, lambda session: due.seconds_until_next(session, failed))
+        update = {"failed": len(failed), "more": more, "next_in_seconds": ahead, "finished_at": datetime.now(UTC)}
+        return report.model_copy(update=update)
+
+
+@dataclass(frozen=True, slots=True)
+class HoldActivities:
+    """Looks after single holds, with the database of this worker."""
+
+    database: Database
+
+    @activity.defn
+    def attend_hold(self, hold: HoldInput) -> HoldReport:
+        """Release the hold's rest if its deadline has come, and say where it stands."""
+        found = transact(self.database, lambda session: holds.attend(session, hold.organization_id, hold.hold_id))
+        if found is None:
+            raise ApplicationError(f"there is no hold {hold.hold_id}", type="HoldNotFound", non_retryable=True)
+        return HoldReport(
+            state=_state(found),
+            amount=format_amount(found.amount, found.scale),
+            remaining=format_amount(found.remaining, found.scale),
+            symbol=found.symbol,
+            reference_id=found.reference_id,
+            expires_at=found.expires_at,
+            deadline_in_seconds=found.until_deadline,
+        )
+
+
+def _state(hold: HoldRow) -> HoldState:
+    if not hold.remaining:
+        return HoldState.EXPIRED if hold.has_expired else HoldState.ENDED
+    return HoldState.FROZEN if hold.is_archived else HoldState.OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcileActivities:
+    """The reconciliation, with the database and the Temporal client of this worker."""
+
+    database: Database
+    client: Client
+
+    @activity.defn
+    async def reconcile_flows(self) -> ReconcileReport:
+        """Start the due work and the flows of holds near their deadline, where they don't run."""
+        await ensure_due_work(self.client)
+        ending = await asyncio.to_thread(self._ending)
+        failed = 0
+        for hold in ending:
+            wanted = HoldInput(hold_id=hold.id, organization_id=hold.organization_id, program_id=hold.program_id)
+            try:
+                await start_hold(self.client, wanted)
+            except RPCError as error:
+                # the due work releases it all the same
+                log.warning("hold_flow_failed", hold=str(hold.id), error=str(error))
+                failed += 1
+        return ReconcileReport(holds=len(ending), failed=failed)
+
+    def _ending(self) -> list[DatedHold]:
+        return transact(self.database, lambda session: holds.ending_soon(session, HOLD_HORIZON_SECONDS, HOLDS_A_PASS))

@@ -1,0 +1,134 @@
+"""Workers for flows of due moments: with scripted answers, or with the product's activities on a clock that jumps."""
+
+import contextlib
+import random
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from activities.due import DueActivities, HoldActivities
+from db.session import Database
+from runtime.temporal import sandbox_runner
+from tests.support.loop import LoopThread
+from workflows.contracts import DueReport, HoldInput, HoldReport, HoldState, ReconcileReport
+from workflows.due_work import DueWorkWorkflow
+from workflows.hold import HoldWorkflow
+from workflows.reconcile import ReconcileWorkflow
+
+FLOWS = (DueWorkWorkflow, HoldWorkflow, ReconcileWorkflow)
+MOMENT = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
+
+
+def due_report(**fields: object) -> DueReport:
+    """What a pass of the due work did: nothing, unless said otherwise."""
+    return DueReport.model_validate({"finished_at": MOMENT, **fields})
+
+
+def hold_report(state: HoldState = HoldState.OPEN, seconds: float | None = 3600.0, **fields: object) -> HoldReport:
+    """What a look at a hold of 40.00 USD found."""
+    open_ = state is HoldState.OPEN
+    usual = {"state": state, "amount": "40.00", "remaining": "40.00" if open_ else "0.00", "symbol": "USD"}
+    return HoldReport.model_validate(
+        {**usual, "reference_id": "auth-1", "expires_at": MOMENT, "deadline_in_seconds": seconds, **fields}
+    )
+
+
+class Answers:
+    """Stands for the database: each call of an activity gets the next answer, the last one again and again."""
+
+    def __init__(self, due: Sequence[DueReport] = (), hold: Sequence[HoldReport] = ()) -> None:
+        self.looks = 0
+        self._due: Iterator[DueReport] = iter(due)
+        self._hold, self._last_hold = iter(hold), hold_report()
+        self._lock = threading.Lock()
+
+    @activity.defn
+    def post_due(self) -> DueReport:
+        with self._lock:
+            self.looks += 1
+            return next(self._due, due_report())
+
+    @activity.defn
+    def attend_hold(self, hold: HoldInput) -> HoldReport:
+        with self._lock:
+            self.looks += 1
+            self._last_hold = next(self._hold, self._last_hold)
+            return self._last_hold
+
+    @activity.defn
+    async def reconcile_flows(self) -> ReconcileReport:
+        return ReconcileReport(holds=2)
+
+    @property
+    def activities(self) -> list[Any]:
+        return [self.post_due, self.attend_hold, self.reconcile_flows]
+
+
+class JumpingClock:
+    """The product's clock bound to the time of a time-skipping server, by the offset that the database's clock has anyway.
+
+    Timers and the database then agree on what time it is, and no code of the product knows of it.
+    """
+
+    def __init__(self, environment: WorkflowEnvironment, loop: LoopThread, database: Database) -> None:
+        self.environment, self.loop, self.database = environment, loop, database
+
+    def set(self) -> datetime:
+        now = self.loop.run(self.environment.get_current_time())
+        with self.database.connection() as conn:
+            conn.execute("UPDATE deployment SET clock_offset = %s::timestamptz - clock_timestamp()", [now])
+        return now
+
+
+class Bound:
+    """The product's own activities; the clock is set before each call."""
+
+    def __init__(self, clock: JumpingClock) -> None:
+        self.clock = clock
+        self.looks = 0
+
+    @activity.defn
+    def post_due(self) -> DueReport:
+        self.clock.set()
+        self.looks += 1
+        return DueActivities(self.clock.database).post_due()
+
+    @activity.defn
+    def attend_hold(self, hold: HoldInput) -> HoldReport:
+        self.clock.set()
+        self.looks += 1
+        return HoldActivities(self.clock.database).attend_hold(hold)
+
+    @property
+    def activities(self) -> list[Any]:
+        return [self.post_due, self.attend_hold]
+
+
+@contextlib.asynccontextmanager
+async def working(client: Client, answers: Answers | Bound) -> AsyncIterator[str]:
+    """A worker with these activities; gives the name of its queue."""
+    queue = f"timers-{random.randrange(10**9)}"
+    with ThreadPoolExecutor(4) as executor:
+        async with Worker(
+            client,
+            task_queue=queue,
+            workflows=FLOWS,
+            activities=answers.activities,
+            activity_executor=executor,
+            workflow_runner=sandbox_runner(),
+        ):
+            yield queue
+
+
+def some_hold() -> HoldInput:
+    """Ids of a hold."""
+    number = random.getrandbits(100)
+    return HoldInput(hold_id=UUID(int=number), organization_id=UUID(int=1), program_id=UUID(int=2))

@@ -1,0 +1,23 @@
+"""Reconciliation: flows that ought to run and don't are started again from the database."""
+
+from temporalio import workflow
+
+from workflows import contracts, policies
+from workflows.contracts import ReconcileReport
+
+
+@workflow.defn(name=contracts.RECONCILE_WORKFLOW)
+class ReconcileWorkflow:
+    """One pass; a Temporal Schedule starts it, never two at once."""
+
+    @workflow.run
+    async def run(self) -> ReconcileReport:
+        """Make sure of the due work and of holds near their deadline; returns how many holds."""
+        report: ReconcileReport = await workflow.execute_local_activity(
+            "reconcile_flows",
+            result_type=ReconcileReport,
+            start_to_close_timeout=policies.RECONCILE_TIMEOUT,
+            retry_policy=policies.UNTIL_IT_WORKS,
+        )
+        workflow.set_current_details(f"**Holds near their deadline** {report.holds}, {report.failed} without a flow")
+        return report
