@@ -5,7 +5,7 @@ the second time. See ADR 1 for lanes and ADR 7 for the order of locks.
 """
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -18,8 +18,8 @@ from domain.ledger.accounts import NIL, AccountKey, EntityType
 from domain.ledger.books import Books, MissingAccount, MissingLots, MissingState, MissingWallet
 from domain.processing.process import Outcome, process
 from domain.processing.record import Record
-from domain.processing.variables import reads_balances
-from domain.processing.world import Event, MissingExternalId, MissingHolder, StateOwner, World
+from domain.processing.variables import reads_balances, reads_groups
+from domain.processing.world import Event, Membership, MissingExternalId, MissingHolder, StateOwner, World
 from domain.rules.ruleset import RuleSet
 from domain.state import EntityState
 from runtime.ids import new_id
@@ -104,6 +104,10 @@ def give_up_or_postpone(conn: Connection, lane: int) -> Batch:
     return Batch(1, failed=1, taken=1, oldest=first.event.created_at)
 
 
+def _groups_of(memberships: Mapping[UUID, Sequence[Membership]]) -> set[UUID]:
+    return {membership.group_id for found in memberships.values() for membership in found}
+
+
 @dataclass(slots=True)
 class _Work:
     """One batch: its events, the world they run in, and the locks it holds."""
@@ -138,12 +142,28 @@ class _Work:
         wanted = set(self.locks.holders)
         for event in self.events:
             wanted.update(id_ for id_ in (event.participant_id, event.recipient_id) if id_ is not None)
+        members = self._members()
+        wanted.update(_groups_of(rows.memberships(self.conn, members)) if members else ())
         ledger.lock_holders(self.conn, wanted)
         self._take_in(wanted)
+        if members:
+            self._load_memberships(members)
         self._load_hot_rows()
         keys = {key for event in self.events for key in self._keys_of(event)}
         needs_lots = any(rules.needs_lots for rules in self.rule_sets.values())
         ledger.load_accounts(self.conn, self.books, keys, with_lots=needs_lots)
+
+    def _members(self) -> set[UUID]:
+        """The participants whose groups a rule set reads."""
+        events = [event for event in self.events if reads_groups(self.rule_sets[event.program_id].reads)]
+        return {event.participant_id for event in events if event.participant_id is not None}
+
+    def _load_memberships(self, members: Collection[UUID]) -> None:
+        """Read again under the locks, which keep groups and members as they are; StartAgain for a group joined meanwhile."""
+        self.world.memberships = rows.memberships(self.conn, members)
+        late = _groups_of(self.world.memberships) - self.locked
+        if late:
+            raise StartAgain(holders=frozenset(late))
 
     def _take_in(self, holder_ids: Collection[UUID]) -> None:
         self.locked.update(holder_ids)

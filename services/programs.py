@@ -7,10 +7,11 @@ from uuid import UUID
 
 from sqlmodel import Session
 
+from db.repositories import groups
 from db.repositories import organizations as clock
 from db.repositories import programs as repository
 from db.tables.core import Program, ProgramState
-from domain.errors import ProgramArchived, ProgramInactive, bad_request, not_found
+from domain.errors import GroupArchived, ProgramArchived, ProgramInactive, bad_request, not_found
 from runtime.ids import new_id
 from services.paging import Keyset, Slice
 
@@ -106,7 +107,7 @@ def require_active(program: Program) -> None:
 
 
 def update_program(session: Session, organization_id: UUID, program_id: UUID, changes: dict[str, Any]) -> Program:
-    """Change the fields given; NotFound, BadRequest for a program as redemption target. Allowed in every status."""
+    """Change the fields given; NotFound, BadRequest or GroupArchived for the redemption target. Allowed in every status."""
     program = repository.find(session, organization_id, program_id, lock="update")
     if program is None:
         raise not_found("program", program_id)
@@ -115,6 +116,9 @@ def update_program(session: Session, organization_id: UUID, program_id: UUID, ch
         raise bad_request(
             "redemption_target_entity_id", "invalid", "A program can't be a redemption target", received=str(entity)
         )
+    target = None if entity is None else groups.find(session, organization_id, entity)
+    if target is not None and target.status == "ARCHIVED":
+        raise GroupArchived(group_id=str(entity))
     wanted = dict(changes)
     if "redemption_target_type" in wanted:
         wanted["redemption_target_entity_id"] = entity

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlmodel import Session
 
+from db.repositories import groups
 from db.repositories import organizations as clock
 from db.repositories import rules as repository
 from db.repositories.keyset import Keyset, Slice
@@ -17,7 +18,7 @@ from db.repositories.rules import HistoryFilters, RuleFilters
 from db.session import Connection
 from db.tables.rules import RuleHistoryRow
 from domain.cel import CompileError, compile_condition
-from domain.errors import BadRequest, OrderConflict, ProgramArchived, RuleArchived, bad_request, not_found
+from domain.errors import BadRequest, Fault, OrderConflict, ProgramArchived, RuleArchived, bad_request, not_found
 from domain.rules.definitions import stored_actions, validate_actions
 from domain.rules.rule import (
     FIRST_ORDER,
@@ -31,6 +32,7 @@ from domain.rules.rule import (
     compile_rule,
 )
 from domain.rules.ruleset import RuleSet
+from domain.rules.targets import group_ids, no_group
 from runtime.ids import new_id
 
 __all__ = [
@@ -72,7 +74,7 @@ def create_rule(session: Session, organization_id: UUID, new: NewRule, api_key_i
     program_status = repository.lock_program(session, organization_id, new.program_id)
     if program_status is None:
         raise not_found("program", new.program_id, "program_id")
-    _check_assets(session, new.program_id, new.actions)
+    _check_named(session, organization_id, new.program_id, new.actions)
     _check_program(program_status, new.program_id)
     order = _next_order(session, new.program_id) if new.order is None else new.order
     moment = clock.now(session)
@@ -129,7 +131,7 @@ def update_rule(
     old = get_rule(session, organization_id, rule_id)
     new = _changed(old, changes)
     if "actions" in changes:
-        _check_assets(session, program_id, changes["actions"])
+        _check_named(session, organization_id, program_id, changes["actions"])
     _check_window(new, changes)
     _check_program(program_status, program_id)
     if old.status is RuleStatus.ARCHIVED:
@@ -171,8 +173,15 @@ def _changed(old: Rule, changes: Mapping[str, Any]) -> Rule:
     return replace(old, **values)
 
 
-def _check_assets(session: Session, program_id: UUID, actions: list[dict[str, Any]]) -> None:
+def _check_named(session: Session, organization_id: UUID, program_id: UUID, actions: list[dict[str, Any]]) -> None:
+    """Refuse actions that name assets or groups which can't be used."""
     faults = validate_actions(actions, repository.active_linked_assets(session, program_id))
+    named = list(group_ids(actions))
+    active = groups.active_among(session, organization_id, {id_ for _, id_ in named}) if named else set()
+    for index, id_ in named:
+        if id_ not in active:
+            flaw = no_group(str(id_))
+            faults.append(Fault(f"actions[{index}].target.id", flaw.reason, flaw.message, flaw.expected, str(id_)))
     if faults:
         raise BadRequest(faults)
 

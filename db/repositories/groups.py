@@ -84,6 +84,12 @@ def statuses(session: Session, organization_id: UUID, participant_ids: Collectio
     return parties.participant_statuses(psycopg_of(session), organization_id, participant_ids)
 
 
+def active_among(session: Session, organization_id: UUID, group_ids: Collection[UUID]) -> set[UUID]:
+    """Which of these ids are ACTIVE groups of the organization."""
+    found = parties.group_statuses(psycopg_of(session), organization_id, group_ids)
+    return {id_ for id_, status in found.items() if status == "ACTIVE"}
+
+
 def totals(session: Session, group_id: UUID) -> list[TotalRow]:
     """A group's totals of every asset it ever had an entry in, by asset id."""
     with psycopg_of(session).cursor(row_factory=class_row(TotalRow)) as cursor:

@@ -1,11 +1,12 @@
 """Hold records as their flows see them: one hold with its end, and holds whose deadline is near."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from db.repositories.ledger_terms import database_now
 from db.session import Connection
 
 
@@ -56,8 +57,10 @@ def find_hold(conn: Connection, organization_id: UUID, hold_id: UUID, descriptio
 def holds_ending_soon(conn: Connection, within_seconds: float, limit: int) -> list[DatedHold]:
     """Open holds of the API whose deadline comes soon or has passed, the first first.
 
-    An account is due no later than any of its holds, so the index of due accounts leads to them.
+    An account is due no later than any of its holds, so the index of due accounts leads to them; the time is a parameter, so
+    that the planner knows how few they are.
     """
+    until = database_now(conn) + timedelta(seconds=within_seconds)
     rows = conn.execute(
         """
         SELECT h.id, h.organization_id, h.program_id
@@ -65,10 +68,10 @@ def holds_ending_soon(conn: Connection, within_seconds: float, limit: int) -> li
         JOIN assets a ON a.id = b.asset_id AND a.status <> 'ARCHIVED'
         JOIN holds h ON h.holder_id = b.holder_id AND h.asset_id = b.asset_id AND h.pair_program_id = b.program_id
         JOIN journal_entries e ON e.id = h.entry_id
-        WHERE b.next_due_at <= openscrip_now() + make_interval(secs => %(within)s) AND h.remaining > 0
-          AND h.expires_at <= openscrip_now() + make_interval(secs => %(within)s) AND e.created_by_api_key_id IS NOT NULL
+        WHERE b.next_due_at <= %(until)s AND h.remaining > 0
+          AND h.expires_at <= %(until)s AND e.created_by_api_key_id IS NOT NULL
         ORDER BY h.expires_at LIMIT %(limit)s
         """,
-        {"within": within_seconds, "limit": limit},
+        {"until": until, "limit": limit},
     )
     return [DatedHold(*row) for row in rows]

@@ -10,7 +10,7 @@ from db.repositories import arrays
 from db.session import Connection, dumps
 from domain.ledger.accounts import AssetTerms, EntityType
 from domain.processing.process import Outcome
-from domain.processing.world import Holder, Program, RecordedChange
+from domain.processing.world import Holder, Membership, Program, RecordedChange
 from domain.state import EntityState, counters_from_json, counters_to_json
 
 
@@ -44,7 +44,7 @@ def existing_holders(conn: Connection, holder_ids: Collection[UUID]) -> set[UUID
 
 
 def load_holders(conn: Connection, holder_ids: Collection[UUID], *, with_programs: bool) -> list[LoadedHolder]:
-    """The participants among `holder_ids`; the caller has locked them."""
+    """The participants and groups among `holder_ids`; the caller has locked them."""
     programs = """ARRAY(SELECT program_id FROM enrollments e WHERE e.participant_id = h.id AND e.status <> 'CLOSED'
         ORDER BY enrolled_at, program_id)"""
     rows = conn.execute(
@@ -55,7 +55,39 @@ def load_holders(conn: Connection, holder_ids: Collection[UUID], *, with_program
         """,
         [arrays.uuids(holder_ids)],
     )
-    return [_loaded(row) for row in rows]
+    found = [_loaded(row) for row in rows]
+    others = set(holder_ids) - {loaded.holder.id for loaded in found}
+    return [*found, *_load_groups(conn, others)] if others else found
+
+
+def _load_groups(conn: Connection, holder_ids: Collection[UUID]) -> list[LoadedHolder]:
+    rows = conn.execute(
+        """
+        SELECT h.id, h.organization_id, g.status, g.created_at, g.name, h.tags, h.counters, h.attributes
+        FROM holders h JOIN groups g USING (id) WHERE h.id = ANY(%s::uuid[])
+        """,
+        [arrays.uuids(holder_ids)],
+    )
+    return [
+        LoadedHolder(Holder(row[0], row[1], EntityType.GROUP, "", row[2], row[3], name=row[4]), _state(row[5], row[6], row[7]))
+        for row in rows
+    ]
+
+
+def memberships(conn: Connection, participant_ids: Collection[UUID]) -> dict[UUID, tuple[Membership, ...]]:
+    """The ACTIVE groups of participants, oldest membership first."""
+    rows = conn.execute(
+        """
+        SELECT m.participant_id, m.group_id, m.role FROM group_members m JOIN groups g ON g.id = m.group_id
+        WHERE m.participant_id = ANY(%s::uuid[]) AND m.status = 'ACTIVE' AND g.status = 'ACTIVE'
+        ORDER BY m.participant_id, m.joined_at, m.group_id
+        """,
+        [arrays.uuids(participant_ids)],
+    )
+    found: dict[UUID, tuple[Membership, ...]] = {}
+    for participant_id, group_id, role in rows:
+        found[participant_id] = (*found.get(participant_id, ()), Membership(group_id, role))
+    return found
 
 
 def _loaded(row: tuple[Any, ...]) -> LoadedHolder:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from domain.cel import Expression
 from domain.errors import DomainError
-from domain.ledger.accounts import AccountKey, AssetTerms, Bucket, EntityType
+from domain.ledger.accounts import NIL, AccountKey, AssetTerms, Bucket, EntityType
 from domain.ledger.credit import credit
 from domain.ledger.debit import debit
 from domain.ledger.entries import Entry, Origin
@@ -56,8 +56,10 @@ def execute(step: Step, action: Action) -> ExecutedAction:
 
 # ------------------------------------------------------------------- targets
 def target_holder(step: Step, target: Target, *, for_credit: bool = False) -> Holder:
-    """The participant an action is for (6.2); `target_required` or `target_not_found`."""
+    """The participant or ACTIVE group an action is for (6.2); `target_required`, `target_not_found` or `group_archived`."""
     event = step.event
+    if target.kind is TargetKind.GROUP:
+        return _target_group(step, target)
     if target.by == "self":
         default = event.recipient_id if for_credit and target.kind is TargetKind.DEFAULT else None
         holder_id = default or event.participant_id
@@ -66,8 +68,19 @@ def target_holder(step: Step, target: Target, *, for_credit: bool = False) -> Ho
         found = step.world.holder(holder_id, event.organization_id)
     else:
         found = _named_holder(step, target)
-    if found is None:
+    if found is None or found.kind is not EntityType.PARTICIPANT:
         raise ActionFailed("target_not_found", "no such participant")
+    return found
+
+
+def _target_group(step: Step, target: Target) -> Holder:
+    assert target.value is not None
+    group_id = expressions.uuid(target.value, step.variables, "target.id")
+    found = step.world.holder(group_id, step.event.organization_id)
+    if found is None or found.kind is not EntityType.GROUP:
+        raise ActionFailed("target_not_found", "no such group")
+    if found.status == "ARCHIVED":
+        raise ActionFailed("group_archived", f"the group {found.name} is archived")
     return found
 
 
@@ -96,6 +109,11 @@ def _asset(step: Step, asset_id: UUID) -> AssetTerms:
     if asset.is_archived:
         raise ActionFailed("asset_archived", f"{asset.symbol} is archived")
     return asset
+
+
+def _account(step: Step, holder: Holder, asset: AssetTerms) -> AccountKey:
+    is_group = holder.kind is EntityType.GROUP
+    return AccountKey(holder.kind, holder.id, asset.id, step.event.program_id if is_group else NIL)
 
 
 def _amount(step: Step, source: Decimal | Expression, asset: AssetTerms) -> Decimal:
@@ -152,7 +170,7 @@ def _credit(step: Step, action: Action) -> ExecutedAction:
     try:
         result = credit(
             step.world.books,
-            AccountKey(holder.kind, holder.id, asset.id),
+            _account(step, holder, asset),
             amount,
             now=step.now,
             origin=_origin(step, action.description, reference),
@@ -177,7 +195,7 @@ def _debit(step: Step, action: Action) -> ExecutedAction:
     try:
         entry = debit(
             step.world.books,
-            AccountKey(holder.kind, holder.id, asset.id),
+            _account(step, holder, asset),
             amount,
             now=step.now,
             origin=_origin(step, action.description, reference),

@@ -9,19 +9,22 @@ from domain.ledger.accounts import AccountKey
 from domain.processing.world import Event, Holder, World
 from domain.state import EntityState
 
+_WHOLE_GROUP = frozenset({"group"})
+
 
 def snapshot(event: Event, reads: frozenset[str], world: World, now: datetime) -> dict[str, object]:
     """The variables of one event. `now` is the time of processing: it decides which counters have lapsed."""
     participant = _find(event.participant_id, event, world)
     recipient = _find(event.recipient_id, event, world)
+    groups = _groups(event, world, now) if reads_groups(reads) else []
     return {
         "event": event.data,
         "now": event.timestamp,
         "participant": _holder(participant, "participant", event, reads, world, now),
         "recipient": _holder(recipient, "recipient", event, reads, world, now),
         "program": _program(event, reads, world, now),
-        "groups": [],
-        "group": None,
+        "groups": groups,
+        "group": groups[0] if groups else None,
     }
 
 
@@ -72,6 +75,16 @@ def _balances(holder: Holder, event: Event, world: World) -> Mapping[str, Mappin
     return rows
 
 
+def _groups(event: Event, world: World, now: datetime) -> list[dict[str, object]]:
+    found = () if event.participant_id is None else world.memberships.get(event.participant_id, ())
+    groups = [(membership, world.holders[membership.group_id]) for membership in found]
+    return [
+        {"id": str(group.id), "name": group.name, "role": membership.role}
+        | _state(world.states[group.id], "group", _WHOLE_GROUP, now)
+        for membership, group in groups
+    ]
+
+
 def _program(event: Event, reads: frozenset[str], world: World, now: datetime) -> dict[str, object]:
     program = world.programs[event.program_id]
     view: dict[str, object] = {"id": str(program.id), "name": program.name}
@@ -83,6 +96,11 @@ def _program(event: Event, reads: frozenset[str], world: World, now: datetime) -
 def reads_balances(reads: frozenset[str]) -> bool:
     """Whether the rule set looks at anybody's balances."""
     return not reads.isdisjoint({"participant", "participant.balances", "recipient", "recipient.balances"})
+
+
+def reads_groups(reads: frozenset[str]) -> bool:
+    """Whether the rule set looks at the participant's groups."""
+    return not reads.isdisjoint({"group", "groups"})
 
 
 def reads_program_state(reads: frozenset[str]) -> bool:

@@ -52,7 +52,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """What rules read of a participant besides its state and balances."""
+    """What rules read of a participant or group besides its state and balances; `name` is a group's, `external_id` isn't."""
 
     id: UUID
     organization_id: UUID
@@ -61,6 +61,15 @@ class Holder:
     status: str
     created_at: datetime
     program_ids: tuple[UUID, ...] = ()
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A participant's place in an ACTIVE group."""
+
+    group_id: UUID
+    role: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +106,15 @@ class RecordedChange:
 class World:
     """Everything the events of a batch can see and change.
 
-    `absent` holds ids, and (organization, external id) pairs, that were looked up and don't exist.
+    `memberships` has the ACTIVE groups of participants, oldest membership first, where a rule set reads them. `absent` holds
+    ids, and (organization, external id) pairs, that were looked up and don't exist.
     """
 
     books: Books
     holders: dict[UUID, Holder] = field(default_factory=dict)
     external_ids: dict[tuple[UUID, str], UUID] = field(default_factory=dict)
     absent: set[object] = field(default_factory=set)
+    memberships: dict[UUID, tuple[Membership, ...]] = field(default_factory=dict)
     programs: dict[UUID, Program] = field(default_factory=dict)
     states: dict[UUID, EntityState] = field(default_factory=dict)
     changed_states: dict[UUID, StateOwner] = field(default_factory=dict)

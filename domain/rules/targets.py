@@ -1,9 +1,11 @@
 """Whom an action concerns (events-rules.md 6.2, Targets)."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, cast
+from typing import Any, Literal, cast
+from uuid import UUID
 
 from domain.rules.forms import FieldParser, Flaw, Malformed, TextValue, literal_or_expression, mapping, member
 
@@ -20,6 +22,7 @@ class TargetKind(StrEnum):
 By = Literal["self", "participant_id", "external_id", "id"]
 _ID_FIELDS = ("participant_id", "external_id", "id")
 _TARGET_FIELDS = ("type", *_ID_FIELDS)
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +68,28 @@ def _participant(raw: Mapping[str, object], flaws: list[Flaw]) -> Target:
 
 
 def _group(raw: Mapping[str, object], flaws: list[Flaw]) -> Target:
-    # A program of this release has no groups, so no id can name an active one.
     flaws += [_excluded(key, raw) for key in raw if key in ("participant_id", "external_id")]
-    if "id" in raw:
-        raise Malformed(Flaw("invalid", "No such active group", "active group", at=".id", value=raw["id"]), *flaws)
-    raise Malformed(Flaw("required", "This field is required", "active group", at=".id"), *flaws)
+    if "id" not in raw:
+        raise Malformed(Flaw("required", "This field is required", "active group", at=".id"), *flaws)
+    selected = _selected(TargetKind.GROUP, "id", raw, flaws)
+    if isinstance(selected.value, str) and not _UUID.fullmatch(selected.value.strip()):
+        flaws.append(no_group(raw["id"], at=".id"))
+    if flaws:
+        raise Malformed(*flaws)
+    return selected
+
+
+def no_group(value: object, *, at: str = "") -> Flaw:
+    """An id that names no group, or an archived one."""
+    return Flaw("invalid", "No such active group", "active group", at=at, value=value)
+
+
+def group_ids(actions: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, UUID]]:
+    """The groups that actions name outright, each with its action's place; the actions' form is checked."""
+    for index, action in enumerate(actions):
+        target = action.get("target") or {}
+        if target.get("type") == TargetKind.GROUP and _UUID.fullmatch(target["id"].strip()):
+            yield index, UUID(target["id"].strip())
 
 
 def _program(raw: Mapping[str, object], flaws: list[Flaw]) -> Target:

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.api.helpers import faults, participant, rows
+from tests.api.helpers import faults, participant, program, rows
 from tests.support.client import Tenant
 
 
@@ -158,6 +158,14 @@ def test_archiving_is_final(api: Tenant, people: tuple[str, str, str]) -> None:
         assert (refused["code"], refused["details"]) == ("group_archived", {"group_id": group})
     assert api.get(path) == archived | {"balances": {}}
     assert len(members(api, group)) == 2
+
+
+def test_archived_groups_are_no_redemption_targets(api: Tenant) -> None:
+    group, shop = make(api, participant(api)), program(api)
+    body = {"redemption_target_type": "LEDGER_ENTITY", "redemption_target_entity_id": group}
+    assert api.patch(f"/v1/programs/{shop}", body)["redemption_target_entity_id"] == group
+    api.call("DELETE", f"/v1/groups/{group}", 200)
+    assert api.patch(f"/v1/programs/{shop}", body, 409)["code"] == "group_archived"
 
 
 def test_lists_are_filtered_and_paged(api: Tenant) -> None:

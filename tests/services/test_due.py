@@ -12,6 +12,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities import due as activities
 from activities.due import DueActivities, HoldActivities
+from db.repositories import due as rows
 from db.session import Database
 from runtime.embedded import EmbeddedPostgres
 from services import due, holds
@@ -155,3 +156,32 @@ class TestHold:
             found = {hold.id for hold in holds.ending_soon(session, 60.0, 10)}
         assert soon.hold_id in found
         assert late.hold_id not in found
+
+
+class TestPlans:
+    """With many accounts that have a date, only the due ones are looked at."""
+
+    def test_the_index_of_due_moments_is_used(self, ledger: Database) -> None:
+        asset = Purse(ledger).world.miles
+        statements: list[str] = []
+
+        class Spy:
+            def execute(self, statement: str, parameters: object) -> object:
+                with ledger.connection() as conn:
+                    conn.execute(
+                        "INSERT INTO balances (holder_id, asset_id, organization_id, next_due_at)"
+                        " SELECT gen_random_uuid(), %s, gen_random_uuid(), openscrip_now() + interval '9 years'"
+                        " FROM generate_series(1, 20000)",
+                        [asset],
+                    )
+                    conn.execute("ANALYZE balances")
+                    plan = conn.execute(f"EXPLAIN {statement}", parameters).fetchall()
+                    statements.append("\n".join(row[0] for row in plan))
+                    conn.rollback()
+                    return conn.execute("SELECT NULL WHERE false")
+
+        rows.due_holders(Spy(), 50, [])
+        rows.seconds_until_due(Spy(), [])
+        assert len(statements) == 2
+        for plan in statements:
+            assert "balances_due" in plan, plan

@@ -8,6 +8,7 @@ from temporalio.client import WorkflowHandle
 from temporalio.service import RPCError
 
 from tests.api.routes.money import Money
+from tests.api.routes.test_group_balances import Family
 from tests.support.client import Tenant
 from tests.support.stack import Stack, poll
 from tests.workflows.due_world import Purse
@@ -25,11 +26,15 @@ def money(tenant: Tenant) -> Money:
 
 
 def journal(stack: Stack, money: Money) -> list[str]:
+    return actions(stack, money.api)
+
+
+def actions(stack: Stack, tenant: Tenant) -> list[str]:
     """The organization's entries, straight from the table: reading over HTTP would be a visit."""
     with stack.database.connection() as conn:
         rows = conn.execute(
             "SELECT action_type FROM journal_entries WHERE organization_id = %s ORDER BY created_at, id",
-            [money.api.organization_id],
+            [tenant.organization_id],
         ).fetchall()
     return [row[0] for row in rows]
 
@@ -139,6 +144,20 @@ class TestHolds:
         assert stack.loop.run(handle.describe()).run_id == first
         money.hold("USD", "5")
         assert journal(stack, money) == ["CREDIT", "HOLD", "RELEASE", "HOLD"]
+
+
+class TestGroups:
+    def test_a_groups_lots_and_holds_end_too(self, stack: Stack, tenant: Tenant) -> None:
+        family = Family(tenant)
+        family.credit("P", "MILES", "10", expires_at="2s")
+        family.credit("Q", "USD", "100")
+        family.act("hold", "Q", "USD", amount="40", expires_at="2s")
+        with stack.database.connection() as conn:
+            [(hold_id,)] = conn.execute("SELECT id FROM holds WHERE organization_id = %s", [tenant.organization_id]).fetchall()
+        handle = handle_of(stack, contracts.hold_workflow_id(hold_id))
+        assert stack.loop.run(handle.describe()).typed_search_attributes[PROGRAM] == family.programs["Q"]
+        poll(lambda: sorted(actions(stack, tenant)) == ["CREDIT", "CREDIT", "EXPIRY", "HOLD", "RELEASE"], 2 + BOUND_SECONDS)
+        assert state_of(stack, handle) is HoldState.EXPIRED
 
 
 class TestReconciliation:

@@ -174,7 +174,7 @@ class TestCreate:
         assert (fault["field"], fault["reason"]) == ("actions[0].type", "invalid")
         assert fault["expected"] == "one of CREDIT, DEBIT, TAG, UNTAG, COUNTER, SET_ATTRIBUTE"
 
-    def test_groups_and_budgets_come_later(self, api: Tenant, body: dict[str, Any], world: World) -> None:
+    def test_named_groups_must_be_active_and_budgets_come_later(self, api: Tenant, body: dict[str, Any], world: World) -> None:
         group = world.credit(target={"type": "GROUP", "id": str(new_id())})
         [fault] = refused(api, {**body, "actions": [group]})
         assert (fault["field"], fault["expected"]) == ("actions[0].target.id", "active group")

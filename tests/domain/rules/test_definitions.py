@@ -130,7 +130,8 @@ class TestTargets:
             ({"type": "PARTICIPANT", "external_id": 5}, "external_id", "invalid"),
             ({"type": "PARTICIPANT", "name": "a"}, "name", "unknown_field"),
             ({"type": "PROGRAM", "id": str(PTS)}, "id", "not_allowed"),
-            ({"type": "GROUP", "id": str(PTS)}, "id", "invalid"),
+            ({"type": "GROUP", "id": "abc-1"}, "id", "invalid"),
+            ({"type": "GROUP", "id": str(PTS), "external_id": "a"}, "external_id", "not_allowed"),
             ({"type": "GROUP"}, "id", "required"),
         ],
     )
