@@ -7,8 +7,8 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from uuid import UUID
 
-from api.schemas.types import utc_text
 from domain.errors import Fault, bad_request
+from domain.timestamps import format_timestamp
 
 _INT_DIGITS = 4000  # below the interpreter's own limit for int()
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -113,7 +113,7 @@ def _default(value: object) -> object:
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, datetime):
-        return utc_text(value)
+        return format_timestamp(value)
     if isinstance(value, frozenset | set | tuple):
         return list(value)
     raise TypeError(f"{type(value).__name__} can't be written as JSON")

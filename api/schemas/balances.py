@@ -23,13 +23,13 @@ from api.schemas.common import (
     fault,
     ordered,
     refuse,
-    utc_text,
 )
 from api.schemas.types import Lifetime
 from domain.errors import Fault
 from domain.ledger.accounts import AssetTerms, Balance, Bucket
 from domain.ledger.credit import When
 from domain.money import format_amount
+from domain.timestamps import format_timestamp
 from services.movements import Adjusted, Adjustment, AdjustType, Moved, Movement, Operation
 
 LONGEST = timedelta(hours=876_000)
@@ -306,5 +306,5 @@ def move_body(wanted: Movement, done: Moved) -> dict[str, Any]:
     if wanted.reference_id is not None:
         body["reference_id"] = wanted.reference_id
     if done.expires_at is not None:
-        body["expires_at"] = utc_text(done.expires_at)
+        body["expires_at"] = format_timestamp(done.expires_at)
     return body

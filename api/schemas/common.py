@@ -38,7 +38,6 @@ from api.schemas.types import (
     read_timestamp,
     refuse,
     text,
-    utc_text,
 )
 from domain.errors import Fault
 
@@ -86,7 +85,6 @@ __all__ = [
     "query_integer",
     "refuse",
     "text",
-    "utc_text",
 ]
 
 Given = Mapping[str, Any]

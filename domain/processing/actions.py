@@ -143,9 +143,21 @@ def _origin(step: Step, description: str | None, reference: str | None) -> Origi
     )
 
 
-def _money_done(
-    holder: Holder, asset: AssetTerms, amount: Decimal, bucket: Bucket, reference: str | None, entry: Entry | None = None
+def _move(
+    step: Step, action: CreditAction | DebitAction, post: Callable[[AccountKey, Decimal, Origin], tuple[Entry, Bucket]]
 ) -> ExecutedAction:
+    """The frame of every action on money, in the order of 6.3; `post` writes the entry, and says which bucket it moved."""
+    holder = target_holder(step, action.target, for_credit=isinstance(action, CreditAction))
+    _require_active(holder)
+    asset = _asset(step, action.asset_id)
+    amount = _amount(step, action.amount, asset)
+    reference = _reference(step, action.reference_id)
+    entry, bucket = None, action.bucket
+    if amount:
+        try:
+            entry, bucket = post(_account(step, holder, asset), amount, _origin(step, action.description, reference))
+        except DomainError as refusal:
+            raise from_refusal(refusal, asset.symbol) from refusal
     return ExecutedAction(
         outcome="APPLIED" if entry else "NO_OP",
         reason=None if entry else "ZERO_AMOUNT",
@@ -160,51 +172,32 @@ def _money_done(
 
 def _credit(step: Step, action: Action) -> ExecutedAction:
     assert isinstance(action, CreditAction)
-    holder = target_holder(step, action.target, for_credit=True)
-    _require_active(holder)
-    asset = _asset(step, action.asset_id)
-    amount = _amount(step, action.amount, asset)
-    reference = _reference(step, action.reference_id)
-    if amount == 0:
-        return _money_done(holder, asset, amount, action.bucket, reference)
-    try:
+
+    def post(key: AccountKey, amount: Decimal, origin: Origin) -> tuple[Entry, Bucket]:
         result = credit(
             step.world.books,
-            _account(step, holder, asset),
+            key,
             amount,
             now=step.now,
-            origin=_origin(step, action.description, reference),
+            origin=origin,
             bucket=action.bucket,
             expires_at=action.expires_at,
             matures_at=action.matures_at,
         )
-    except DomainError as refusal:
-        raise from_refusal(refusal, asset.symbol) from refusal
-    return _money_done(holder, asset, amount, result.bucket, reference, result.entry)
+        return result.entry, result.bucket
+
+    return _move(step, action, post)
 
 
 def _debit(step: Step, action: Action) -> ExecutedAction:
     assert isinstance(action, DebitAction)
-    holder = target_holder(step, action.target)
-    _require_active(holder)
-    asset = _asset(step, action.asset_id)
-    amount = _amount(step, action.amount, asset)
-    reference = _reference(step, action.reference_id)
-    if amount == 0:
-        return _money_done(holder, asset, amount, action.bucket, reference)
-    try:
-        entry = debit(
-            step.world.books,
-            _account(step, holder, asset),
-            amount,
-            now=step.now,
-            origin=_origin(step, action.description, reference),
-            bucket=action.bucket,
-            allow_negative=action.allow_negative,
-        )
-    except DomainError as refusal:
-        raise from_refusal(refusal, asset.symbol) from refusal
-    return _money_done(holder, asset, amount, action.bucket, reference, entry)
+
+    def post(key: AccountKey, amount: Decimal, origin: Origin) -> tuple[Entry, Bucket]:
+        negative = action.allow_negative
+        entry = debit(step.world.books, key, amount, now=step.now, origin=origin, bucket=action.bucket, allow_negative=negative)
+        return entry, action.bucket
+
+    return _move(step, action, post)
 
 
 # --------------------------------------------------------------------- state

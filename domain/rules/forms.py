@@ -14,7 +14,7 @@ from domain.cel import CompileError, Expression, compile_condition, compile_valu
 from domain.durations import DurationError, parse_duration
 from domain.errors import Fault
 from domain.money import MAX_SCALE, AmountError, parse_amount, parse_signed, to_scale
-from domain.rules.times import TimestampError, parse_timestamp
+from domain.timestamps import TimestampError, parse_timestamp
 
 TextValue = str | Expression
 NumberValue = Decimal | Expression

@@ -12,7 +12,7 @@ from domain.errors import Fault
 from domain.rules.actions import Action
 from domain.rules.definitions import parse_actions
 from domain.rules.forms import Malformed, condition
-from domain.rules.times import format_timestamp, parse_timestamp
+from domain.timestamps import format_timestamp, parse_timestamp
 
 FIRST_ORDER = 10
 ORDER_STEP = 10
