@@ -84,6 +84,23 @@ def bench(
     run(seconds=seconds, events=events, rounds=rounds, only=only, json_file=json, check=check)
 
 
+@app.command()
+def recipe(
+    name: Annotated[str | None, typer.Argument(help="Name of a recipe, or a TOML file of your own; without it the list.")] = None,
+    url: Annotated[str | None, typer.Option(help="The API; default: where `up` serves it.")] = None,
+    key: Annotated[
+        str | None, typer.Option(envvar="OPENSCRIP_KEY", help="API key (sk_...); default: the one `up` keeps.")
+    ] = None,
+    *,
+    try_it: Annotated[bool, typer.Option("--run", help="Do the recipe's steps, too, and compare what comes out.")] = False,
+    show_all: Annotated[bool, typer.Option("--list", help="List the recipes.")] = False,
+) -> None:
+    """Make a program of docs/recipes on a running server; with --run verify it to the cent."""
+    from cli.recipes import run
+
+    run(None if show_all else name, url=url, key=key, try_it=try_it)
+
+
 @org.command("create")
 def org_create(name: Annotated[str, typer.Argument(help="Name of the organization.")]) -> None:
     """Create an organization with its first API key, which is shown this once."""
