@@ -70,7 +70,8 @@ class LotFilter:
 def lots(conn: Connection, holder_id: UUID, asset_id: UUID, wanted: LotFilter, keyset: Keyset) -> Slice[LotRow]:
     """One page of a holder's lots of one asset."""
     after, parameters = keyset.where_sql()
-    conditions = [after, "holder_id = %(holder)s", "asset_id = %(asset)s"]
+    # The last holds for every lot: it names the index of all lots, which the loading of open ones mustn't take.
+    conditions = [after, "holder_id = %(holder)s", "asset_id = %(asset)s", "amount > 0"]
     filters = {
         "program_id": ("program_id = %(program_id)s", wanted.program_id),
         "status": ("status = %(status)s", wanted.status),
