@@ -188,7 +188,7 @@ def set_counter(
 
 def delete_counter(session: Session, author: Author, entity: Entity, key: str) -> None:
     """Forget a counter, if it is there; NotFound entity."""
-    change(session, author, entity, lambda state, _: state.delete_counter(key))
+    change(session, author, entity, lambda state, now: state.delete_counter(key, now))
 
 
 # ---------------------------------------------------------------- attributes
