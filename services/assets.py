@@ -96,7 +96,9 @@ def create_asset(session: Session, organization_id: UUID, new: NewAsset, *, is_s
 
 
 def list_assets(session: Session, organization_id: UUID, wanted: AssetFilter, keyset: Keyset) -> Slice[AssetView]:
-    """One page of assets, archived ones included."""
+    """One page of assets, archived ones included; NotFound for the program of the filter."""
+    if wanted.program_id is not None:
+        programs.get_program(session, organization_id, wanted.program_id, field="program_id")
     found = repository.page(
         session, organization_id, keyset, program_id=wanted.program_id, status=wanted.status, search=wanted.search
     )

@@ -211,5 +211,6 @@ def test_another_tenant_sees_nothing(api: Tenant, stranger: Tenant) -> None:
     stranger.patch(f"/v1/assets/{asset_id}", {"name": "mine"}, 404)
     refused = stranger.post("/v1/assets", POINTS | {"program_id": program_id, "symbol": "X"}, 404)
     assert refused["details"] == {"resource": "program", "id": program_id, "field": "program_id"}
-    assert stranger.get("/v1/assets", program_id=program_id)["data"] == []
+    unknown = {"resource": "program", "id": program_id, "field": "program_id"}
+    assert stranger.get("/v1/assets", 404, program_id=program_id)["details"] == unknown
     asset(stranger, program(stranger), symbol="PTS")

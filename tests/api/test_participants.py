@@ -190,6 +190,11 @@ class TestList:
             page = api.get("/v1/participants", **query, cursor=page["pagination"]["next_cursor"])
         assert seen == (made if order == "asc" else made[::-1])
 
+    def test_unknown_programs_are_refused(self, api: Tenant, stranger: Tenant) -> None:
+        theirs = program(stranger)
+        refused = api.get("/v1/participants", 404, program_id=theirs)
+        assert refused["details"] == {"resource": "program", "id": theirs, "field": "program_id"}
+
     def test_from_after_to_is_refused(self, api: Tenant) -> None:
         bad = api.get("/v1/participants", 400, **{"from": "2026-02-01T00:00:00Z", "to": "2026-01-31T23:59:59Z"})
         assert faults(bad) == [("to", "invalid")]

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.api.helpers import faults, history, participant, state_path
+from tests.api.helpers import faults, history, participant, program, state_path
 from tests.support.client import Tenant
 from tests.support.clock import Clock
 
@@ -183,6 +183,8 @@ def test_history_filters_and_author(api: Tenant, person: str) -> None:
     rest = api.get(path, cursor=first["pagination"]["next_cursor"])
     assert (len(first["data"]), len(rest["data"])) == (2, 1)
     assert faults(api.get(path, 400, limit="101")) == [("limit", "out_of_range")]
+    assert api.get(path, program_id=program(api))["data"] == []
+    assert api.get(path, 404, program_id=str(uuid4()))["details"]["field"] == "program_id"
     assert faults(api.get(path, 400, state_type="TAG")) == [("state_type", "invalid")]
 
 

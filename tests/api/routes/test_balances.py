@@ -268,7 +268,11 @@ class TestReads:
         assert [lot["id"] for lot in money.lots("MILES", reference_id="r")] == [seen[3]["id"]]
         assert [lot["id"] for lot in money.lots("MILES", expires_before=seen[1]["expires_at"])] == [seen[0]["id"]]
         assert [lot["id"] for lot in money.lots("MILES", expires_after=seen[1]["expires_at"])] == [seen[2]["id"]]
-        assert money.lots("MILES", program_id=str(uuid4())) == []
+        elsewhere = money.api.post("/v1/programs", {"name": "Q"}, 201)["id"]
+        assert money.lots("MILES", program_id=money.program) == seen
+        assert money.lots("MILES", program_id=elsewhere) == []
+        unknown = money.api.get(path, 404, asset_id=money.asset("MILES"), program_id=str(uuid4()))
+        assert unknown["details"]["field"] == "program_id"
         assert money.api.get(path, 400)["details"]["field"] == "asset_id"
         assert refusal(money.api.get(path, 400, asset_id=money.asset("USD")))[1:] == ("asset_id", "not_allowed")
 

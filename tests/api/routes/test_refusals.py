@@ -195,6 +195,26 @@ class TestVoid:
         assert money.release("USD", reference_id="p")["amount_processed"] == "5.00"
 
 
+@pytest.mark.parametrize("kind", [Money, Team])
+def test_the_ceiling_is_for_credits_debits_and_settles(api: Tenant, kind: type[Money]) -> None:
+    money = stocked(api, kind)
+    for symbol in ("MILES", "PROMO"):
+        api.patch(f"/v1/assets/{money.asset(symbol)}", {"max_transaction_amount": "9"})
+    with money.unchanged():
+        for more in ({"type": "CREDIT"}, {"type": "DEBIT"}, {"type": "CREDIT", "reference_id": "p"}):
+            refused = money.act("adjust", "MILES", 422, amount="9.5", **more)
+            details = {"asset_id": money.asset("MILES"), "max_transaction_amount": "9", "requested": "10"}
+            assert (refused["code"], refused["details"]) == ("max_transaction_amount_exceeded", details)
+    money.credit("MILES", "9.4")
+    money.hold("MILES", "50")
+    money.release("MILES", "50")
+    money.act("forfeit", "MILES", bucket="AVAILABLE", amount="50")
+    if kind is Money:
+        money.act("void-hold", "MILES", reference_id="p")
+    money.wallet("fund", "PROMO", "50")
+    money.wallet("burn", "PROMO", "50")
+
+
 def _archive_asset(money: Money, symbol: str) -> Said:
     money.api.patch(f"/v1/assets/{money.asset(symbol)}", {"status": "ARCHIVED"})
     return "asset_archived", "asset_id", money.asset(symbol)

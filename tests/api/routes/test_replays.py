@@ -40,7 +40,7 @@ def stocked(api: Tenant, kind: type[Money]) -> Money:
 
 def _move(money: Money, name: str) -> Call:
     body = {"program_id": money.program, "asset_id": money.asset("MILES"), "description": "x", **MOVES[name]}
-    return f"{money.me}/balances/{name.split()[0]}", body
+    return f"{money.me}/balances/{name.split(maxsplit=1)[0]}", body
 
 
 def _wallet(money: Money, name: str) -> Call:
