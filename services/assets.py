@@ -170,6 +170,8 @@ def unlink_asset(session: Session, organization_id: UUID, program_id: UUID, asse
     if repository.find_link(session, program_id, asset_id, is_locked=True) is None:
         raise not_found("asset", asset_id)
     programs.require_open(program)
+    # Who posts on the wallet now has an entry that counts.
+    repository.lock_wallet(session, program_id, asset_id)
     if repository.has_entries(session, program_id, asset_id):
         raise InvalidState("The asset has ledger entries in this program", reason="has_entries")
     if repository.is_in_use(session, program_id, asset_id):
