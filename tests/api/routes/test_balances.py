@@ -162,12 +162,6 @@ def test_participants_groups_md_balances_11(money: Money) -> None:
 
 
 class TestRefusals:
-    def test_a_refusal_leaves_the_key_free(self, money: Money) -> None:
-        money.credit("USD", "20.00")
-        assert money.hold("USD", "50.00", 422, idempotency_key="h-2")["code"] == "insufficient_balance"
-        money.credit("USD", "30.00")
-        assert money.hold("USD", "50.00", idempotency_key="h-2")["balance"]["held"] == "50.00"
-
     def test_order_of_checks(self, money: Money) -> None:
         """404 of path, program, asset; then 400 of stored data; then 409 program, asset, holder."""
         money.credit("USD", "5")
@@ -183,12 +177,6 @@ class TestRefusals:
         money.api.patch(f"/v1/programs/{money.program}", {"status": "ACTIVE"})
         assert money.credit("USD", "1", 409)["code"] == "asset_archived"
         assert money.balance("USD") == "5.00/0.00/0.00"
-
-    def test_suspended(self, money: Money) -> None:
-        money.credit("USD", "5")
-        money.api.patch(f"/v1/participants/{money.participant}/status", {"status": "SUSPENDED"})
-        assert money.credit("USD", "1", 409)["details"]["status"] == "SUSPENDED"
-        assert shape(money.act("forfeit", "USD", bucket="AVAILABLE")) == "0.00/0.00/0.00"
 
     def test_lots_are_the_holders_own(self, money: Money) -> None:
         other = Money(money.api, assets=money.assets)
@@ -212,17 +200,6 @@ class TestRefusals:
             "2020-01-01T00:00:00.000000Z",
             "2999-01-01T00:00:00.000000Z",
         )
-
-    def test_form_of_selections(self, money: Money) -> None:
-        lot = str(uuid4())
-        assert refusal(money.hold("MILES", status=400, lot_ids=[]))[1:] == ("lot_ids", "too_short")
-        assert refusal(money.hold("MILES", status=400, lot_ids=[lot, lot.upper()]))[1:] == ("lot_ids[1]", "duplicate")
-        assert refusal(money.act("forfeit", "MILES", 400, bucket="AVAILABLE", reference_id="r"))[1:] == (
-            "reference_id",
-            "not_allowed",
-        )
-        assert refusal(money.act("void-hold", "MILES", 400, reference_id="r", amount="1"))[1:] == ("amount", "not_allowed")
-        assert refusal(money.act("void-hold", "MILES", 400))[1:] == ("reference_id", "required")
 
     def test_of_a_stranger(self, money: Money, stranger: Tenant) -> None:
         money.credit("USD", "1")

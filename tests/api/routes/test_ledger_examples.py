@@ -52,6 +52,22 @@ def test_ledger_md_03_split(money: Money) -> None:
     assert lots[0]["created_at"] == lots[1]["created_at"]
 
 
+def test_a_later_hold_overwrites_the_reference_of_a_lot(money: Money) -> None:
+    money.credit("MILES", "10", bucket="HELD", reference_id="a")
+
+    def reference() -> str | None:
+        [lot] = money.lots("MILES")
+        return lot["reference_id"]
+
+    money.release("MILES", reference_id="a")
+    assert reference() == "a", "the last one it was held under"
+    money.hold("MILES", reference_id="b")
+    assert reference() == "b"
+    money.release("MILES")
+    money.hold("MILES")
+    assert reference() is None
+
+
 @pytest.mark.example("ledger.md", 4)
 def test_ledger_md_04_settle_down(money: Money) -> None:
     assert shape(money.credit("MILES", "50", bucket="HELD", reference_id="a-9")) == "0/50/0"

@@ -43,6 +43,7 @@ CASES: list[tuple[str, str, dict[str, Any], int, str, Said]] = [
     ("hold", "USD", {"earned_from": FUTURE}, 400, "bad_request", ("earned_from", "not_allowed")),
     ("release", "USD", {"earned_to": FUTURE}, 400, "bad_request", ("earned_to", "not_allowed")),
     ("hold", "MILES", {"earned_from": FAR, "earned_to": FUTURE}, 400, "bad_request", ("earned_to", "invalid")),
+    ("hold", "MILES", {"lot_ids": []}, 400, "bad_request", ("lot_ids", "too_short")),
     ("hold", "MILES", {"lot_ids": [LOT] * 2}, 400, "bad_request", ("lot_ids[1]", "duplicate")),
     ("hold", "MILES", {"lot_ids": [str(UUID(int=n)) for n in range(101)]}, 400, "bad_request", ("lot_ids", "too_long")),
     ("hold", "USD", {"expires_at": "999ms"}, 400, "bad_request", ("expires_at", "out_of_range")),
