@@ -596,7 +596,8 @@ CREATE INDEX journal_entries_event ON public.journal_entries USING btree (event_
 CREATE INDEX journal_entries_program ON public.journal_entries USING btree (program_id, created_at, id);
 CREATE INDEX journal_entries_reference ON public.journal_entries USING btree (organization_id, reference_id, created_at, id) WHERE (reference_id IS NOT NULL);
 CREATE INDEX journal_entries_rule ON public.journal_entries USING btree (rule_id, created_at, id) WHERE (rule_id IS NOT NULL);
-CREATE INDEX lots_all ON public.lots USING btree (holder_id, asset_id, created_at, id);
+CREATE INDEX journal_entries_type ON public.journal_entries USING btree (organization_id, action_type, created_at, id) WHERE (action_type <> 'CREDIT'::text);
+CREATE INDEX lots_all ON public.lots USING btree (holder_id, asset_id, created_at, id) WHERE (amount > (0)::numeric);
 CREATE INDEX lots_open ON public.lots USING btree (holder_id, asset_id, pair_program_id, created_at, id) WHERE (remaining > (0)::numeric);
 CREATE INDEX participants_created ON public.participants USING btree (organization_id, created_at, id);
 CREATE UNIQUE INDEX participants_external_id ON public.participants USING btree (organization_id, external_id);

@@ -5,6 +5,10 @@ from uuid import UUID
 from db.session import Database
 
 ENTITY = "('PARTICIPANT', 'GROUP')"
+NIL = "'00000000-0000-0000-0000-000000000000'::uuid"
+# An account of a posting: a group has one per program, everybody else one for all programs.
+PAIR = f"CASE WHEN entity_type = 'GROUP' THEN program_id ELSE {NIL} END"
+ACCOUNT = f"entity_type, entity_id, asset_id, {PAIR}"
 
 # (invariant, what a row means, query); %(organization)s is the tenant.
 CHECKS = (
@@ -34,17 +38,13 @@ CHECKS = (
         "2a every balance is the sum of its postings",
         f"""
         WITH summed AS (
-            SELECT entity_id, asset_id, sum(amount) FILTER (WHERE bucket = 'AVAILABLE') AS available,
+            SELECT entity_id, asset_id, {PAIR} AS pair, sum(amount) FILTER (WHERE bucket = 'AVAILABLE') AS available,
                    sum(amount) FILTER (WHERE bucket = 'HELD') AS held, sum(amount) FILTER (WHERE bucket = 'DEFERRED') AS deferred,
                    max(account_seq) AS account_seq, max(created_at) AS last_entry_at
-            FROM postings WHERE organization_id = %(organization)s AND entity_type IN {ENTITY} GROUP BY entity_id, asset_id
-        ), kept AS (
-            SELECT holder_id, asset_id, sum(available) AS available, sum(held) AS held, sum(deferred) AS deferred,
-                   sum(account_seq) AS account_seq, max(last_entry_at) AS last_entry_at
-            FROM balances WHERE organization_id = %(organization)s GROUP BY holder_id, asset_id
-        )
+            FROM postings WHERE organization_id = %(organization)s AND entity_type IN {ENTITY} GROUP BY {ACCOUNT}
+        ), kept AS (SELECT * FROM balances WHERE organization_id = %(organization)s)
         SELECT coalesce(entity_id, holder_id), coalesce(s.asset_id, k.asset_id), s.available, k.available
-        FROM summed s FULL JOIN kept k ON k.holder_id = s.entity_id AND k.asset_id = s.asset_id
+        FROM summed s FULL JOIN kept k ON k.holder_id = s.entity_id AND k.asset_id = s.asset_id AND k.program_id = s.pair
         WHERE coalesce(s.available, 0) <> coalesce(k.available, 0) OR coalesce(s.held, 0) <> coalesce(k.held, 0)
            OR coalesce(s.deferred, 0) <> coalesce(k.deferred, 0) OR coalesce(s.account_seq, 0) <> coalesce(k.account_seq, 0)
            OR s.last_entry_at IS DISTINCT FROM k.last_entry_at
@@ -71,12 +71,12 @@ CHECKS = (
     ),
     (
         "2d each posting's running balance follows from the one before",
-        """
+        f"""
         SELECT id, balance_after, expected FROM (
             SELECT id, bucket, balance_after, total_after, account_seq,
-                   sum(amount) OVER (PARTITION BY entity_type, entity_id, asset_id, bucket ORDER BY account_seq) AS expected,
-                   sum(amount) OVER (PARTITION BY entity_type, entity_id, asset_id ORDER BY account_seq) AS expected_total,
-                   row_number() OVER (PARTITION BY entity_type, entity_id, asset_id ORDER BY account_seq) AS position
+                   sum(amount) OVER (PARTITION BY {ACCOUNT}, bucket ORDER BY account_seq) AS expected,
+                   sum(amount) OVER (PARTITION BY {ACCOUNT} ORDER BY account_seq) AS expected_total,
+                   row_number() OVER (PARTITION BY {ACCOUNT} ORDER BY account_seq) AS position
             FROM postings WHERE organization_id = %(organization)s AND account_seq IS NOT NULL
         ) AS running
         WHERE balance_after <> expected OR total_after <> expected_total OR account_seq <> position
@@ -127,11 +127,11 @@ CHECKS = (
     ),
     (
         "11 times rise strictly along each account",
-        """
+        f"""
         SELECT id, created_at, earlier FROM (
             SELECT id, entry_id, created_at, lag(created_at) OVER account AS earlier, lag(entry_id) OVER account AS before
             FROM postings WHERE organization_id = %(organization)s AND account_seq IS NOT NULL
-            WINDOW account AS (PARTITION BY entity_type, entity_id, asset_id ORDER BY account_seq)
+            WINDOW account AS (PARTITION BY {ACCOUNT} ORDER BY account_seq)
         ) AS line WHERE entry_id <> before AND created_at <= earlier
         """,
     ),

@@ -1,4 +1,4 @@
-"""The test clock's target, and an index of hold deadlines; see the SQL beside this file.
+"""The test clock's target, and indexes of hold deadlines, lots and the journal; see the SQL beside this file.
 
 Revision ID: 0003
 Revises: 0002
@@ -15,6 +15,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add a column and an index."""
+    """Add a column, two indexes, and narrow a third."""
     with op.get_bind().connection.cursor() as cursor:
         cursor.execute(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))
