@@ -19,6 +19,7 @@ from runtime.processes import ServiceError
 PROCESSING_SECONDS = 20.0
 POLL_SECONDS = 0.02
 PROGRAM = "program"
+JSON = {"Content-Type": "application/json"}
 BUCKETS = ("available", "held", "deferred")
 
 _NAME = re.compile(r"\$\{([^}]*)\}")
@@ -53,7 +54,8 @@ class Server:
         for name, group in recipe.groups.items():
             self._create_group(name, group)
         for rule in recipe.rules:
-            self.call("POST", "/v1/rules", {"program_id": self.program_id, **self.filled(rule)}, 201)
+            made = self.call("POST", "/v1/rules", {"program_id": self.program_id, **self.filled(rule)}, 201)
+            self.ids[rule["name"]] = made["id"]
 
     def _create_asset(self, symbol: str, asset: Json) -> None:
         fund = asset.pop("fund", None)
@@ -119,7 +121,7 @@ class Server:
         """One request; ServiceError when the server can't be reached."""
         content = None if body is None else str(encode_event_data(body)).encode()
         try:
-            return self.http.request(method, path, content=content)
+            return self.http.request(method, path, content=content, headers=JSON if body is not None else None)
         except httpx.TransportError as error:
             raise ServiceError(f"{self.http.base_url} can't be reached: {error or type(error).__name__}") from error
 

@@ -46,7 +46,7 @@ def run(name: str | None, *, url: str | None, key: str | None, try_it: bool) -> 
         return
     settings = load_settings()
     recipe = load_recipe(name)
-    headers = {"Authorization": f"Bearer {key or _kept_key(settings)}", "Content-Type": "application/json"}
+    headers = {"Authorization": f"Bearer {key or _kept_key(settings)}"}
     client = httpx.Client(base_url=url or settings.api_url, headers=headers, timeout=REQUEST_SECONDS, trust_env=False)
     with closing(client):
         server = Server(client, recipe)

@@ -159,6 +159,17 @@ def test_two_runs_do_not_meet(recipe: Command, tenant: Tenant) -> None:
     assert tenant.get("/v1/events")["data"] == []
 
 
+def test_key_and_address_are_those_of_up(
+    recipe: Command, tenant: Tenant, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "demo.key").write_text(f"{tenant.key}\n")
+    monkeypatch.setenv("OPENSCRIP_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("OPENSCRIP_API_PORT", str(tenant.http.base_url.port))
+    made = recipe("streak")
+    assert (made.code, made.errors) == (0, "")
+    assert tenant.get("/v1/programs")["data"][0]["id"] in made.output
+
+
 def test_the_list_names_every_recipe(recipe: Command) -> None:
     for arguments in ((), ("--list",)):
         listed = recipe(*arguments)
