@@ -66,6 +66,10 @@ class Accounts:
     def balance(self, owner, bucket="AVAILABLE"):
         return sum(n for e in self.entries for o, b, n in e.lines if (o, b) == (owner, bucket))
 
+    def last(self, text):
+        """The amount of the latest entry with this text, by its first line."""
+        return abs(next(e for e in reversed(self.entries) if e.text == text).lines[0][2])
+
     def lots_of(self, holder, status=None):
         # splits are appended after their parents: a stable sort by age is FIFO with ties by age of the row
         mine = [lot for lot in self.lots if lot.holder == holder and status in (None, lot.status)]

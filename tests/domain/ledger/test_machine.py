@@ -285,14 +285,16 @@ class LedgerMachine(Comparison):
             )
 
 
+SEQUENCES = int(os.environ.get("LEDGER_SEQUENCES", "150"))
+
 LedgerMachine.TestCase.settings = settings(
-    max_examples=int(os.environ.get("LEDGER_SEQUENCES", "250")),
+    max_examples=SEQUENCES,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(120 + SEQUENCES)
 class TestLedgerAgainstModel(LedgerMachine.TestCase):  # type: ignore[misc]
     pass
