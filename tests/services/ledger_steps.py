@@ -21,7 +21,7 @@ from tests.services.ledger_machine import Machine, recorded
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 # Sums of these never meet within the time that a sequence takes: what is due doesn't hang on the speed of the machine.
-JUMPS = (HOUR / 2, HOUR, HOUR, 6 * HOUR, 4 * DAY, 400 * DAY)
+JUMPS = (HOUR / 2, HOUR, 6 * HOUR, 6 * HOUR, 4 * DAY, 400 * DAY)
 SPANS = (HOUR, 5 * HOUR, 5 * HOUR, 3 * DAY, 60 * DAY)
 REFERENCES = (None, "a", "a", "b")
 
@@ -43,7 +43,7 @@ class Steps(Machine):
     def __init__(self, bank: Bank, random: Random) -> None:
         super().__init__(bank, random)
         for coin in bank.coins:
-            for program in bank.programs:
+            for program in bank.programs if coin.model.is_prefunded else ():
                 self.change_wallet("fund", self.place(coin, program=program), Decimal(500).scaleb(-coin.scale))
             for holder in bank.holders:
                 place = self.place(coin, holder, "P")
@@ -57,6 +57,19 @@ class Steps(Machine):
         holder = self.random.choice(["ann", "ann", "bob", "team"])
         program = self.random.choice(["P", "P", "Q"])
         return self.place(self.random.choice([*self.bank.coins, self.bank.coins[0]]), holder, program, self.chance(0.1))
+
+    def draw_hold(self, *, is_provisional: bool = False) -> tuple[Place, str | None]:
+        """Where something is held, and under which reference, if there is such a place; else anywhere."""
+        found = [
+            (coin, hold)
+            for coin in self.bank.coins
+            for hold in coin.model.holds
+            if hold.remaining and (hold.provisional or not is_provisional)
+        ]
+        if not found or self.chance(0.25):
+            return self.draw_place(), self.random.choice(REFERENCES)
+        coin, hold = self.random.choice(found)
+        return self.place(coin, hold.holder.split()[0], hold.program), hold.reference if self.chance(0.7) else None
 
     def place(self, coin: Coin, holder: str = "ann", program: str = "P", is_strict: bool = False) -> Place:
         return Place(coin, holder, program, f"team {program}" if holder == "team" else holder, is_strict)
@@ -102,14 +115,16 @@ class Steps(Machine):
         self.bank.jump(self.random.choice(JUMPS))
 
     def credit(self) -> None:
-        place = self.draw_place()
+        place, reference = self.draw_place(), self.random.choice(REFERENCES)
         bucket = self.random.choice(["AVAILABLE", "AVAILABLE", "HELD"])
+        if bucket == "AVAILABLE" and self.chance(0.3):
+            place, reference = self.draw_hold(is_provisional=True)
         expires = matures = None
         if place.coin.model.is_lot:
-            expires = self.draw_moment(0.4)
-            matures = self.draw_moment(0.25) if bucket == "AVAILABLE" else None
+            expires = self.draw_moment(0.5)
+            matures = self.draw_moment(0.3) if bucket == "AVAILABLE" else None
         amount = self.draw_amount(place.coin)
-        self.credit_with(place, amount, bucket, self.random.choice(REFERENCES), expires, matures)
+        self.credit_with(place, amount, bucket, reference, expires, matures)
 
     def credit_with(
         self,
@@ -162,21 +177,21 @@ class Steps(Machine):
         self.move("hold", place, work, self.random.choice(REFERENCES), expires_at=ends)
 
     def release(self) -> None:
-        place = self.draw_place()
+        place, held_under = self.draw_hold()
 
         def work(now: datetime, n: int | None, reference: str | None, admits: Admits) -> None:
             place.coin.model.release(place.name, place.program, n, now, reference, admits)
 
-        self.move("release", place, work, self.random.choice(REFERENCES))
+        self.move("release", place, work, held_under)
 
     def forfeit(self) -> None:
-        place = self.draw_place()
+        place, held_under = self.draw_hold()
         bucket = self.random.choice(["AVAILABLE", "HELD"])
 
         def work(now: datetime, n: int | None, reference: str | None, admits: Admits) -> None:
             place.coin.model.forfeit(place.name, place.program, n, now, bucket, reference, admits)
 
-        self.move("forfeit", place, work, self.random.choice(REFERENCES) if bucket == "HELD" else None, bucket=Bucket(bucket))
+        self.move("forfeit", place, work, held_under if bucket == "HELD" else None, bucket=Bucket(bucket))
 
     def move(
         self,
@@ -201,8 +216,8 @@ class Steps(Machine):
         self.attempt(Request(operation, wanted, self.bank.holders[place.holder]), place.is_strict, coin, (place.name,), modelled)
 
     def void(self) -> None:
-        place = self.draw_place()
-        coin, reference = place.coin, self.random.choice(["a", "a", "b"])
+        place, held_under = self.draw_hold(is_provisional=True)
+        coin, reference = place.coin, held_under or "a"
         wanted = Movement(self.bank.programs[place.program], coin.id, "test", reference_id=reference)
 
         def modelled(now: datetime) -> int:

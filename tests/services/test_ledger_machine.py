@@ -18,12 +18,12 @@ from tests.services.ledger_steps import Steps
 from tests.support.books import assert_books
 from tests.support.databases import make_database
 
-SEQUENCES = int(os.environ.get("LEDGER_SEQUENCES", "24"))
+SEQUENCES = int(os.environ.get("LEDGER_SEQUENCES", "16"))
 FIRST_SEED = int(os.environ.get("LEDGER_SEED", "1"))
 STEPS = 40
 WEIGHTS: dict[Callable[[Steps], None], int] = {
-    Steps.time_passes: 5,
-    Steps.credit: 8,
+    Steps.time_passes: 6,
+    Steps.credit: 9,
     Steps.debit: 4,
     Steps.hold: 6,
     Steps.release: 4,
