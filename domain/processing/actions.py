@@ -1,7 +1,7 @@
 """What each action does (events-rules.md 6). One function per type; `EXECUTORS` is the one place that lists them.
 
 The order inside an action is the specification's (6.3): target, status restriction, expressions, rounding, zero check,
-ledger checks, effect.
+budget, ledger checks, effect.
 """
 
 import re
@@ -143,6 +143,11 @@ def _origin(step: Step, description: str | None, reference: str | None) -> Origi
     )
 
 
+def _is_in_budget(step: Step, asset: AssetTerms, amount: Decimal) -> bool:
+    """Count a credit against the rule's budget; False when it doesn't fit, and then it is suppressed whole (4.5)."""
+    return step.world.budgets.issue(step.rule.id, asset.id, amount, step.now)
+
+
 def _move(
     step: Step, action: CreditAction | DebitAction, post: Callable[[AccountKey, Decimal, Origin], tuple[Entry, Bucket]]
 ) -> ExecutedAction:
@@ -153,14 +158,19 @@ def _move(
     amount = _amount(step, action.amount, asset)
     reference = _reference(step, action.reference_id)
     entry, bucket = None, action.bucket
-    if amount:
+    if amount and isinstance(action, CreditAction) and not _is_in_budget(step, asset, amount):
+        outcome, reason = "SUPPRESSED", "BUDGET_EXCEEDED"
+    elif amount:
+        outcome, reason = "APPLIED", None
         try:
             entry, bucket = post(_account(step, holder, asset), amount, _origin(step, action.description, reference))
         except DomainError as refusal:
             raise from_refusal(refusal, asset.symbol) from refusal
+    else:
+        outcome, reason = "NO_OP", "ZERO_AMOUNT"
     return ExecutedAction(
-        outcome="APPLIED" if entry else "NO_OP",
-        reason=None if entry else "ZERO_AMOUNT",
+        outcome=outcome,
+        reason=reason,
         target_type=holder.kind.value,
         target_id=holder.id,
         amount=format_amount(amount, asset.scale),
