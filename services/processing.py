@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from db.repositories import budgets as budget_rows
 from db.repositories import event_queue as queue
 from db.repositories import ledger, ledger_flush
 from db.repositories import processing as rows
@@ -179,7 +180,10 @@ class _Work:
         return any(not wanted.isdisjoint(rules.reads) for rules in self.rule_sets.values())
 
     def _load_hot_rows(self) -> None:
-        """Program states and wallets; locked only when an optimistic attempt has found them changed under its hands."""
+        """Budgets, program states, wallets; locked only when an optimistic attempt has found them changed under its hands."""
+        rule_ids = {id_ for rules in self.rule_sets.values() for id_ in rules.budgeted_rule_ids}
+        if rule_ids:
+            self.world.budgets.add(budget_rows.load(self.conn, rule_ids, lock=self.locks.hot_rows))
         states = rows.load_program_states(self.conn, self.world.programs.keys(), lock=self.locks.hot_rows)
         for program_id, (state, version) in states.items():
             self.world.states[program_id] = state
@@ -265,6 +269,10 @@ class _Work:
             holders = self._changed(StateOwner.PARTICIPANT, StateOwner.GROUP)
             if holders:
                 rows.write_holder_states(self.conn, holders, outcomes[-1].processed_at)
+        spendings = world.budgets.changed
+        owners = [self._owner_of(spending.live.budget.asset_id) for spending in spendings]
+        if spendings and not budget_rows.spend(self.conn, spendings, owners):
+            raise StartAgain(hot_rows=True)
         programs = self._changed(StateOwner.PROGRAM)
         if programs and not rows.write_program_states(self.conn, programs, self.program_versions):
             raise StartAgain(hot_rows=True)
@@ -272,6 +280,11 @@ class _Work:
             ledger_flush.flush(self.conn, self.books)
         except ledger_flush.StaleBooks as stale:
             raise StartAgain(hot_rows=True) from stale
+
+    def _owner_of(self, asset_id: UUID) -> UUID:
+        owner = self.books.assets[asset_id].organization_id
+        assert owner is not None
+        return owner
 
     def _changed(self, *owners: StateOwner) -> list[tuple[UUID, EntityState]]:
         changed = self.world.changed_states.items()

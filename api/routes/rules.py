@@ -1,5 +1,6 @@
 """Rules over HTTP (events-rules.md 4)."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Body, Query
@@ -12,6 +13,8 @@ from api.responses import Json, created, ok
 from api.schemas.common import Paged
 from api.schemas.rule_examples import EXAMPLES
 from api.schemas.rules import (
+    BudgetRead,
+    BudgetResetQuery,
     ConditionBody,
     ConditionCheck,
     RuleCreate,
@@ -23,6 +26,7 @@ from api.schemas.rules import (
 )
 from domain.errors import bad_request
 from domain.rules.rule import Rule, RuleStatus
+from services import budgets
 from services import rules as service
 from services.paging import SortColumn
 
@@ -49,9 +53,10 @@ def create_rule(
 
     Every fault of the body is answered at once, each with its path; CEL faults with `line` and `column`.
     """
-    fields = body.model_dump(exclude={"budgets", "status"})
+    fields = body.model_dump(exclude={"status"})
     new = service.NewRule(**fields, status=RuleStatus(body.status))
-    rule = call.run(lambda session: service.create_rule(session, call.organization_id, new, call.api_key_id))
+    make = partial(service.create_rule, is_strict=call.is_strict)
+    rule = call.run(lambda session: make(session, call.organization_id, new, call.api_key_id))
     return created(_body(rule))
 
 
@@ -89,9 +94,17 @@ def update_rule(
     changes = body.changes()
     if not changes:
         raise bad_request("body", "required", "At least one field is needed", expected="rule fields")
-    changes.pop("budgets", None)
-    rule = call.run(lambda session: service.update_rule(session, call.organization_id, rule_id, changes, call.api_key_id))
+    update = partial(service.update_rule, is_strict=call.is_strict)
+    rule = call.run(lambda session: update(session, call.organization_id, rule_id, changes, call.api_key_id))
     return ok(_body(rule))
+
+
+@router.post("/v1/rules/{id}/reset-budget", summary="Reset a rule budget", response_model=BudgetRead, responses=errors(404, 409))
+def reset_budget(call: CallDep, rule_id: PathId, query: Annotated[BudgetResetQuery, Query()]) -> Json:
+    """Begin a new period of the budget for an asset, now, with nothing consumed. Not an entry of the rule's history."""
+    asset_id, key = query.asset_id, call.api_key_id
+    live = call.run(lambda session: budgets.reset_budget(session, call.organization_id, rule_id, asset_id, key))
+    return ok(live.as_json())
 
 
 @router.get(
@@ -109,7 +122,7 @@ def list_history(call: CallDep, rule_id: PathId, query: Annotated[RuleHistoryQue
 
 
 def _body(rule: Rule) -> dict[str, object]:
-    return rule.snapshot()
+    return rule.as_json()
 
 
 def _version(row: service.RuleHistoryRow) -> dict[str, Any]:

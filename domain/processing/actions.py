@@ -3,7 +3,7 @@
 Here are the actions on money; those on tags, counters and attributes are in `actions_state`.
 
 The order inside an action is the specification's (6.3): target, status restriction, expressions, rounding, zero check,
-ledger checks, effect.
+budget, ledger checks, effect.
 """
 
 import re
@@ -89,6 +89,11 @@ def _origin(step: Step, description: str | None, reference: str | None) -> Origi
     )
 
 
+def _is_in_budget(step: Step, asset: AssetTerms, amount: Decimal) -> bool:
+    """Count a credit against the rule's budget; False when it doesn't fit, and then it is suppressed whole (4.5)."""
+    return step.world.budgets.issue(step.rule.id, asset.id, amount, step.now)
+
+
 @dataclass(frozen=True, slots=True)
 class _Posted:
     """What was written: the entry, the amount that moved, and the bucket of actions that have one."""
@@ -121,6 +126,8 @@ def _move(step: Step, action: MoneyAction, post: _Post) -> ExecutedAction:
     )
     if amount == 0:
         return done.no_op("ZERO_AMOUNT")
+    if isinstance(action, CreditAction) and amount is not None and not _is_in_budget(step, asset, amount):
+        return done.suppressed("BUDGET_EXCEEDED", format_amount(amount, asset.scale))
     try:
         posted = post(_account(step, holder, asset), amount, _origin(step, action.description, reference))
     except DomainError as refusal:

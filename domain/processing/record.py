@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid5
 
+from domain.rules.actions import ActionType
 from domain.rules.rule import CompiledRule
 
 
@@ -48,6 +49,10 @@ class ExecutedAction:
         """The same, without effect."""
         return replace(self, outcome="NO_OP", reason=reason)
 
+    def suppressed(self, reason: str, amount: str) -> "ExecutedAction":
+        """The same, kept from happening; `amount` is what it would have moved."""
+        return replace(self, outcome="SUPPRESSED", reason=reason, amount=amount)
+
 
 # Short names in storage, because most of the database's bytes are these.
 _STORED = {
@@ -75,8 +80,11 @@ class Record:
     items: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def matched(self, rule: CompiledRule, actions: Sequence[ExecutedAction], event_participant: UUID | None) -> None:
-        """The rule matched and its actions ran."""
-        self.items[rule.order] = {"a": [_pack(action, event_participant) for action in actions]}
+        """The rule matched and its actions ran, or were suppressed."""
+        item: dict[str, Any] = {"a": [_pack(action, event_participant) for action in actions]}
+        if _is_out_of_budget(rule, actions):
+            item |= {"s": EvaluationStatus.SKIPPED.value, "x": "BUDGET_EXCEEDED"}
+        self.items[rule.order] = item
 
     def skipped(self, rule: CompiledRule, status: EvaluationStatus, message: str) -> None:
         """The condition raised an error, or took too long."""
@@ -99,6 +107,15 @@ class Record:
         if self.failed_at is not None:
             packed["fail"] = self.failed_at
         return packed
+
+
+def _is_out_of_budget(rule: CompiledRule, actions: Sequence[ExecutedAction]) -> bool:
+    """Whether credits were suppressed and none was given; one of zero counts neither way."""
+    if not rule.has_budgets:
+        return False
+    pairs = zip(rule.actions, actions, strict=True)
+    outcomes = {done.outcome for action, done in pairs if action.type is ActionType.CREDIT}
+    return outcomes - {"NO_OP"} == {"SUPPRESSED"}
 
 
 def _pack(action: ExecutedAction, event_participant: UUID | None) -> dict[str, Any]:

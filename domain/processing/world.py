@@ -9,6 +9,7 @@ from uuid import UUID
 
 from domain.ledger.accounts import EntityType
 from domain.ledger.books import Books, MissingState
+from domain.processing.spending import Budgets
 from domain.state import Changes, EntityState, StateChange
 
 
@@ -119,6 +120,7 @@ class World:
     states: dict[UUID, EntityState] = field(default_factory=dict)
     changed_states: dict[UUID, StateOwner] = field(default_factory=dict)
     history: list[RecordedChange] = field(default_factory=list)
+    budgets: Budgets = field(default_factory=Budgets)
     _undo: dict[UUID, tuple[EntityState, StateOwner | None]] = field(default_factory=dict)
 
     def holder(self, holder_id: UUID, organization_id: UUID) -> Holder | None:
@@ -153,11 +155,11 @@ class World:
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Undo all that the block did, in state and books, when it raises; costs what the block touches, not what is loaded."""
+        """Undo all that the block did, in all of it, when it raises; costs what the block touches, not what is loaded."""
         written = len(self.history)
         self._undo.clear()
         try:
-            with self.books.attempt():
+            with self.books.attempt(), self.budgets.attempt():
                 yield
         except BaseException:
             del self.history[written:]

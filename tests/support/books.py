@@ -127,6 +127,22 @@ CHECKS = (
         """,
     ),
     (
+        "budgets: what is consumed of a budget is what its rule credited since the period began",
+        f"""
+        WITH kept AS (
+            SELECT b.*, (SELECT max(started_at) FROM budget_periods p WHERE p.rule_id = b.rule_id AND p.asset_id = b.asset_id) AS began
+            FROM rule_budgets b WHERE organization_id = %(organization)s
+        )
+        SELECT k.rule_id, k.asset_id, k.period_started_at, k.began, k.consumed, issued.amount
+        FROM kept k CROSS JOIN LATERAL (
+            SELECT coalesce(sum(g.amount), 0) AS amount FROM journal_entries e JOIN postings g ON g.entry_id = e.id
+            WHERE e.rule_id = k.rule_id AND e.created_at >= k.period_started_at AND e.action_type IN ('CREDIT', 'SETTLE')
+              AND g.asset_id = k.asset_id AND g.entity_type IN {ENTITY} AND g.amount > 0
+        ) AS issued
+        WHERE k.consumed <> issued.amount OR k.period_started_at IS DISTINCT FROM k.began
+        """,
+    ),
+    (
         "9 each idempotency key names an entry of its own, made in its program",
         """
         SELECT kind, key, response->>'journal_entry_id' FROM (
@@ -177,6 +193,6 @@ def broken_invariants(database: Database, organization_id: UUID) -> dict[str, li
 
 
 def assert_books(database: Database, organization_id: UUID) -> None:
-    """The invariants of ledger.md that the rows alone show hold for an organization, at one moment."""
+    """The invariants of ledger.md that the rows alone show hold for an organization, and its budgets follow, at one moment."""
     broken = broken_invariants(database, organization_id)
     assert not broken, broken
