@@ -52,11 +52,15 @@ def _groups_of(memberships: Mapping[UUID, Sequence[Membership]]) -> set[UUID]:
 
 @dataclass(slots=True)
 class Work:
-    """One batch: its events, the world they run in, and the locks it holds."""
+    """One batch: its events, the world they run in, and the locks it holds.
+
+    A dry one takes no lock and is never flushed; a transaction with one snapshot lends it a state that stands still.
+    """
 
     conn: Connection
     events: Sequence[Event]
     locks: Locks
+    is_dry: bool = False
     rule_sets: dict[UUID, RuleSet] = field(default_factory=dict)
     books: Books = field(init=False)
     world: World = field(init=False)
@@ -86,7 +90,8 @@ class Work:
             wanted.update(id_ for id_ in (event.participant_id, event.recipient_id) if id_ is not None)
         members = self._members()
         wanted.update(_groups_of(rows.memberships(self.conn, members)) if members else ())
-        ledger.lock_holders(self.conn, wanted)
+        if not self.is_dry:
+            ledger.lock_holders(self.conn, wanted)
         self._take_in(wanted)
         if members:
             self._load_memberships(members)
@@ -189,7 +194,7 @@ class Work:
 
     def _lock_late(self, holder_id: UUID) -> None:
         """Lock a target that only the evaluation named. Waiting for it would break the order of locks, so nobody waits."""
-        if rows.lock_holders_at_once(self.conn, {holder_id}):
+        if self.is_dry or rows.lock_holders_at_once(self.conn, {holder_id}):
             self._take_in({holder_id})
         elif rows.existing_holders(self.conn, {holder_id}):
             raise StartAgain(holders=frozenset({holder_id}))
