@@ -4,7 +4,6 @@ The order inside an action is the specification's (6.3): target, status restrict
 ledger checks, effect.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -34,8 +33,6 @@ from domain.rules.actions import (
 from domain.rules.rule import CompiledRule
 from domain.rules.targets import Target, TargetKind
 from domain.state import Changes, CounterOutOfRange, EntityState
-
-_REFERENCE = re.compile(r"[A-Za-z0-9._:@-]{1,255}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +100,7 @@ def _require_active(holder: Holder) -> None:
 
 # --------------------------------------------------------------------- money
 def _asset(step: Step, asset_id: UUID) -> AssetTerms:
-    asset = step.world.books.assets.get(asset_id)
-    if asset is None or asset_id not in step.world.programs[step.event.program_id].asset_ids:
-        raise ActionFailed("asset_not_linked", "the asset isn't linked to the program")
-    if asset.is_archived:
-        raise ActionFailed("asset_archived", f"{asset.symbol} is archived")
-    return asset
+    return step.world.asset_in_use(asset_id, step.event.program_id)
 
 
 def _account(step: Step, holder: Holder, asset: AssetTerms) -> AccountKey:
@@ -117,19 +109,11 @@ def _account(step: Step, holder: Holder, asset: AssetTerms) -> AccountKey:
 
 
 def _amount(step: Step, source: Decimal | Expression, asset: AssetTerms) -> Decimal:
-    amount = to_scale(expressions.number(source, step.variables, "amount"), asset.scale)
-    if amount < 0:
-        raise ActionFailed("invalid_amount", f"amount: negative ({format_amount(amount, asset.scale)})")
-    return amount
+    return expressions.amount(source, step.variables, asset.scale)
 
 
 def _reference(step: Step, source: str | Expression | None) -> str | None:
-    if source is None:
-        return None
-    reference = expressions.string(source, step.variables, "reference_id")
-    if not _REFERENCE.fullmatch(reference):
-        raise ActionFailed("expression_error", "reference_id: not 1-255 of letters, digits and . _ : @ -")
-    return reference
+    return None if source is None else expressions.reference(source, step.variables)
 
 
 def _origin(step: Step, description: str | None, reference: str | None) -> Origin:

@@ -202,3 +202,23 @@ def test_a_known_key_is_tried_out_all_the_same(club: Club) -> None:
     club.processed(club.tenant.post("/v1/events", body, 202)["id"])
     assert amounts(club.tenant.post("/v1/events/simulate", body))[0] == ("PARTICIPANT", "PTS", "AVAILABLE", "750")
     assert club.balance("ann") == "750"
+
+
+@pytest.mark.example("events-rules.md", "7.2.11")
+def test_trying_out_a_rule(club: Club) -> None:
+    rule = club.ten_per_unit()
+    path = f"/v1/rules/{rule['id']}/simulate"
+    found = club.tenant.post(path, {"event": PURCHASE_OF_75})
+    assert found["rule"]["id"] == rule["id"]
+    assert (found["evaluation"]["matched"], found["evaluation"]["status"]) == (True, "evaluated")
+    [only] = found["evaluation"]["results"]
+    assert (only["action"], only["result"]["amount"]) == (rule["actions"][0], "750")
+    assert only["result"]["description"] == "Credit 750 PTS to participant"
+    evaluation = club.tenant.post(path, {"event": {}})["evaluation"]
+    assert (evaluation["matched"], evaluation["status"]) == (False, "condition_failed")
+    assert "results" not in evaluation
+    assert {table: how_many(club, table) for table in ("participants", "events", "journal_entries")} == {
+        "participants": 0,
+        "events": 0,
+        "journal_entries": 0,
+    }
