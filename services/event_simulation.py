@@ -150,7 +150,8 @@ def _found(conn: Connection, work: Work, outcome: Outcome, strangers: Mapping[UU
 
 
 def _target(target: dict[str, Any], strangers: Mapping[UUID, str]) -> dict[str, Any]:
-    name = strangers.get(UUID(str(target["id"])))
+    names = {str(id_): name for id_, name in strangers.items()}
+    name = names.get(str(target["id"]))
     return target if name is None else {**target, "id": None, "external_id": name}
 
 
