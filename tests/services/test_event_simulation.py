@@ -51,7 +51,8 @@ def run(shop: Shop, sent: Sent) -> dict[str, Any]:
     """The real event: what it became, and its impact."""
     accepted = shop.send(sent.external_id, sent.data, recipient_external_id=sent.recipient)
     assert accepted.lane is not None
-    shop.drain(accepted.lane)
+    while shop.drain(accepted.lane).backlog:
+        pass
     return stored(shop, accepted)
 
 
