@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -10,14 +11,17 @@ import structlog
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from activities.clock import ClockActivities
 from activities.due import DueActivities, HoldActivities, ReconcileActivities
 from activities.lanes import LaneActivities, SweepActivities
 from db.session import Database
 from runtime.log import configure_logging
 from runtime.metrics import serve_metrics
-from runtime.settings import Settings, get_settings
+from runtime.settings import Settings, SettingsError, get_settings
 from runtime.temporal import connect, ensure_search_attributes, sandbox_runner
+from services.clock import require_own_time
 from services.deployment import deployed_lanes
+from workflows.clock import ClockWorkflow
 from workflows.contracts import LEDGER_QUEUE
 from workflows.due_work import DueWorkWorkflow
 from workflows.event_lane import EventLaneWorkflow
@@ -40,17 +44,20 @@ DRAINS_AT_ONCE = 2
 def build_worker(client: Client, database: Database, settings: Settings, lanes: int, executor: ThreadPoolExecutor) -> Worker:
     """The worker of the ledger queue: lanes, due moments, the schedules' flows, and what they call."""
     lane = LaneActivities(database)
+    clock = ClockActivities(database, client)
     sweep = SweepActivities(database, client, lanes, settings.sweep_seconds)
     return Worker(
         client,
         task_queue=LEDGER_QUEUE,
-        workflows=[EventLaneWorkflow, LaneSweepWorkflow, DueWorkWorkflow, HoldWorkflow, ReconcileWorkflow],
+        workflows=[EventLaneWorkflow, LaneSweepWorkflow, DueWorkWorkflow, HoldWorkflow, ReconcileWorkflow, ClockWorkflow],
         activities=[
             lane.drain_lane,
             sweep.sweep_lanes,
             DueActivities(database).post_due,
             HoldActivities(database).attend_hold,
             ReconcileActivities(database, client).reconcile_flows,
+            clock.move_clock,
+            clock.wake_sleepers,
         ],
         activity_executor=executor,
         max_concurrent_activities=settings.database_pool_size,
@@ -65,6 +72,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
     """Work until `stopping` is set, then let running activities finish."""
     database = Database(settings.require_database_url(), pool_size=settings.database_pool_size)
     lanes = await asyncio.to_thread(deployed_lanes, database)
+    await asyncio.to_thread(require_own_time, database, may_be_moved=settings.test_clock)
     client = await connect(settings)
     await ensure_search_attributes(client)
     await ensure_schedules(client, timedelta(seconds=settings.sweep_seconds))
@@ -88,4 +96,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except SettingsError as error:
+        sys.exit(f"openscrip: {error}")

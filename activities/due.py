@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -41,42 +41,64 @@ class DueActivities:
     @activity.defn
     def post_due(self) -> DueReport:
         """Post what is due, longest due first, until nothing is or the slice of time is over."""
-        report = DueReport()
-        failed: set[UUID] = set()
         deadline = time.monotonic() + SLICE_SECONDS
+        run = _Pass(self.database)
         while time.monotonic() < deadline and not activity.is_worker_shutdown():
-            page = transact(self.database, lambda session: due.holders_due(session, PAGE_ACCOUNTS, failed))
-            if not page:
-                return self._finish(report, failed)
-            for organization_id, holder_ids in page.items():
-                self._settle(organization_id, holder_ids, report, failed)
-            activity.heartbeat(report.entries)
-        return self._finish(report, failed, more=True)
+            if not run.page():
+                return self._finish(run)
+            activity.heartbeat(run.report.entries)
+        return self._finish(run, more=True)
 
-    def _settle(self, organization_id: UUID, holder_ids: list[UUID], report: DueReport, failed: set[UUID]) -> None:
+    def _finish(self, run: "_Pass", *, more: bool = False) -> DueReport:
+        ahead = transact(self.database, lambda session: due.seconds_until_next(session, run.failed))
+        update = {"failed": len(run.failed), "more": more, "next_in_seconds": ahead, "finished_at": datetime.now(UTC)}
+        return run.report.model_copy(update=update)
+
+
+def post_all_due(database: Database, until: datetime) -> None:
+    """Post everything that is due at a moment, which has come, and date it so."""
+    run = _Pass(database, until)
+    while run.page():
+        activity.heartbeat()
+
+
+@dataclass(slots=True)
+class _Pass:
+    """Pages of due accounts, those that are due now or at the moment `until`; `failed` holders are left for later."""
+
+    database: Database
+    until: datetime | None = None
+    report: DueReport = field(default_factory=DueReport)
+    failed: set[UUID] = field(default_factory=set)
+
+    def page(self) -> bool:
+        """Post one page; False when nothing is due."""
+        page = transact(self.database, lambda session: due.holders_due(session, PAGE_ACCOUNTS, self.failed, self.until))
+        for organization_id, holder_ids in page.items():
+            self._settle(organization_id, holder_ids)
+        return bool(page)
+
+    def _settle(self, organization_id: UUID, holder_ids: list[UUID]) -> None:
         """One page in one transaction; when it fails, halves of it, until the culprit stands alone and is left for later."""
         try:
-            accounts, entries = transact(self.database, lambda session: due.settle_all(session, organization_id, holder_ids))
+            accounts, entries = transact(
+                self.database, lambda session: due.settle_all(session, organization_id, holder_ids, self.until)
+            )
         except Exception as error:
             if is_unreachable(error):
                 raise
             if len(holder_ids) == 1:
                 log.warning("due_failed", holder=str(holder_ids[0]), error=type(error).__name__, exc_info=True)
-                failed.update(holder_ids)
+                self.failed.update(holder_ids)
                 return
             middle = len(holder_ids) // 2
-            self._settle(organization_id, holder_ids[:middle], report, failed)
-            self._settle(organization_id, holder_ids[middle:], report, failed)
+            self._settle(organization_id, holder_ids[:middle])
+            self._settle(organization_id, holder_ids[middle:])
         else:
-            report.accounts += accounts
-            report.entries += entries
-            report.pages += 1
+            self.report.accounts += accounts
+            self.report.entries += entries
+            self.report.pages += 1
             DUE_ENTRIES.inc(entries)
-
-    def _finish(self, report: DueReport, failed: set[UUID], *, more: bool = False) -> DueReport:
-        ahead = transact(self.database, lambda session: due.seconds_until_next(session, failed))
-        update = {"failed": len(failed), "more": more, "next_in_seconds": ahead, "finished_at": datetime.now(UTC)}
-        return report.model_copy(update=update)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +146,8 @@ class ReconcileActivities:
         for hold in ending:
             wanted = HoldInput(hold_id=hold.id, organization_id=hold.organization_id, program_id=hold.program_id)
             try:
-                await start_hold(self.client, wanted)
+                # woken too: its timer is set by a clock that may have been moved since
+                await start_hold(self.client, wanted, wake=True)
             except RPCError as error:
                 # the due work releases it all the same
                 log.warning("hold_flow_failed", hold=str(hold.id), error=str(error))

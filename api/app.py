@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import anyio.to_thread
 from fastapi import FastAPI
@@ -11,9 +12,10 @@ from api.admission import KeyCache, Turnstile
 from api.flows import event_flow
 from api.middleware import Dispatch, Gate
 from api.openapi import DESCRIPTION, describe
-from api.routes import ROUTERS
+from api.routes import ROUTERS, clock
 from db.session import Database
 from runtime.settings import Settings, get_settings
+from services.clock import require_own_time
 from services.organizations import ensure_bootstrap
 
 VERSION = "0.1.0"
@@ -43,7 +45,9 @@ def create_app(settings: Settings | None = None, parts: Sequence[LifespanPart] =
     app.state.readiness = {}
     for router in ROUTERS:
         app.router.routes.extend(router.routes)
-    dispatch = app.state.dispatch = Dispatch(app.router.routes, app.router.app)
+    # the test clock is described in any case, and served only where it is switched on
+    served = [route for route in app.router.routes if settings.test_clock or route not in clock.router.routes]
+    dispatch = app.state.dispatch = Dispatch(served, app.router.app)
     # our own stack in place of the framework's: the gate answers every exception, the dispatch finds every route
     app.build_middleware_stack = lambda: _stack(app, dispatch)  # type: ignore[method-assign]
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
@@ -68,6 +72,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.turnstile = None if bucket is None else Turnstile(database, float(bucket.rate), bucket.burst)
     anyio.to_thread.current_default_thread_limiter().total_tokens = threads
     try:
+        await anyio.to_thread.run_sync(partial(require_own_time, database, may_be_moved=settings.test_clock))
         if settings.bootstrap_api_key is not None:
             await anyio.to_thread.run_sync(_bootstrap, database, settings.bootstrap_api_key.get_secret_value())
         async with AsyncExitStack() as stack:

@@ -9,6 +9,7 @@ from anyio import to_thread
 from fastapi import FastAPI
 from temporalio.client import Client
 
+from api.clock import ClockMover
 from api.ingest import EventIngest
 from api.timers import Timers
 from api.waker import LaneWaker
@@ -23,7 +24,7 @@ HEALTH_TIMEOUT = timedelta(seconds=2)
 
 @asynccontextmanager
 async def event_flow(app: FastAPI) -> AsyncIterator[None]:
-    """Serve events: `app.state.ingest`, `app.state.waker` and `app.state.timers`.
+    """Serve events: `app.state.ingest`, `app.state.waker`, `app.state.timers` and `app.state.clock`.
 
     Temporal is connected to when it is first needed, so that events are accepted while it is away.
     """
@@ -34,6 +35,7 @@ async def event_flow(app: FastAPI) -> AsyncIterator[None]:
     waker = LaneWaker(partial(_wake, client, lanes))
     ingest = EventIngest(database, waker, lanes)
     timers = app.state.timers = Timers(client)
+    app.state.clock = ClockMover(client, database)
     app.state.lanes, app.state.waker, app.state.ingest = lanes, waker, ingest
     app.state.readiness["temporal"] = partial(_is_reachable, client)
     try:

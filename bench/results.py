@@ -13,6 +13,7 @@ class Figure(StrEnum):
     """What can be measured alone by `--only`."""
 
     BATCH = "batch"
+    RULES = "rules"
     SINGLE = "single"
     LATENCY = "latency"
     BASELINE = "baseline"
@@ -27,6 +28,8 @@ class Budget:
 
 
 BUDGETS = {Figure.BATCH: Budget(0.4, 0.6), Figure.SINGLE: Budget(0.12, 0.2)}
+# Batches into a program of 200 rules against those into one of ten.
+RULES_BUDGET = 0.6
 # Single posts against the baseline.
 BASELINE_AIM = 15.0
 # Milliseconds from acceptance to visible effects, on an idle machine with two cores.
@@ -100,7 +103,15 @@ class Results:
 
     def missed(self) -> list[Figure]:
         """Figures that were measured and miss the budget of today."""
-        return [figure for figure, budget in BUDGETS.items() if self.runs.get(figure) and self.ratio(figure) < budget.now]
+        missed = [figure for figure, budget in BUDGETS.items() if self.runs.get(figure) and self.ratio(figure) < budget.now]
+        rules = self.rules_to_batch()
+        return [*missed, Figure.RULES] if rules is not None and rules < RULES_BUDGET else missed
+
+    def rules_to_batch(self) -> float | None:
+        """The median round with 200 rules in units of the median round with ten; None unless both were measured."""
+        if not (self.runs.get(Figure.BATCH) and self.runs.get(Figure.RULES)):
+            return None
+        return self.rate(Figure.RULES) / self.rate(Figure.BATCH)
 
     def cpu_per_event(self, figure: Figure) -> dict[str, float]:
         """Milliseconds of processor time per event by kind of process, over all rounds."""
@@ -137,6 +148,7 @@ class Results:
             },
             "figures": figures,
             "latency_ms": None if self.latency is None else asdict(self.latency),
+            "rules_to_batch": self.rules_to_batch(),
             "deadlocks": self.deadlocks,
             "missed": self.missed(),
             "seconds": round(self.seconds, 1),

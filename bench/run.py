@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx
 
@@ -75,6 +75,7 @@ class Bench:
     def _measure(self) -> None:
         steps: list[tuple[Figure, Callable[[], object]]] = [
             (Figure.BATCH, self._batch),
+            (Figure.RULES, self._rules),
             (Figure.SINGLE, self._single),
         ]
         for _ in range(self._options.rounds):
@@ -100,15 +101,22 @@ class Bench:
 
     def _warm_up(self) -> None:
         """An event without effects for every member: creates and enrols them, and wakes every lane once."""
-        members = self._options.members
-        self._stack.say(f"creating {members} members")
-        before = self._books.totals()
-        plan = self._plan("warm", members, BATCH, BATCH_CONNECTIONS, event_type=WARM_TYPE)
-        self._drive(plan, CLIENTS, lambda: self._books.totals().completed - before.completed)
+        self._stack.say(f"creating {self._options.members} members")
+        for program_id in (self._world.program_id, self._world.big_program_id):
+            self._warm(program_id)
+
+    def _warm(self, program_id: str) -> None:
+        before = self._books.totals().completed
+        plan = self._plan("warm", self._options.members, BATCH, BATCH_CONNECTIONS, event_type=WARM_TYPE)
+        self._drive(replace(plan, program_id=program_id), CLIENTS, lambda: self._books.totals().completed - before)
 
     # --------------------------------------------------------------- figures
     def _batch(self) -> None:
         self._figure(Figure.BATCH, self._plan("batch", self._options.events, BATCH, BATCH_CONNECTIONS), CLIENTS)
+
+    def _rules(self) -> None:
+        plan = self._plan("rules", self._options.events, BATCH, BATCH_CONNECTIONS)
+        self._figure(Figure.RULES, replace(plan, program_id=self._world.big_program_id), CLIENTS)
 
     def _single(self) -> None:
         events = max(LEAST_EVENTS, self._options.events // SINGLE_SHARE)
@@ -173,7 +181,7 @@ class Bench:
         """Drive a load of purchases, and check that each of them was posted exactly once."""
         before = self._books.totals()
         since = self._books.now()
-        drive = self._drive(plan, arguments, lambda: self._books.posted_since(since))
+        drive = self._drive(plan, arguments, lambda: self._books.posted_since(since, plan.program_id))
         require(self._books.totals(), before.after(plan), plan.prefix)
         return drive
 

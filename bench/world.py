@@ -1,6 +1,7 @@
 """What the load meets: a program with ten rules and its members; and what the books must say afterwards."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -16,6 +17,8 @@ from runtime.processes import ServiceError
 SYMBOL = "BENCH"
 RATE = Decimal("0.1")
 OTHER_TYPES = ("refund", "signup", "referral", "review", "visit", "birthday", "survey")
+# The big program: as many rules, of as many event types; a purchase concerns the same three.
+MANY_RULES, MANY_TYPES = 200, 40
 POLL_SECONDS = 0.02
 PATIENCE_SECONDS = 120.0
 
@@ -65,26 +68,39 @@ class World:
     program_id: str
     asset_id: str
     credit_rule_id: str
+    big_program_id: str
+    big_credit_rule_id: str
+
+    def credit_rule_of(self, program_id: str) -> str:
+        """The rule that credits each purchase once."""
+        return self.credit_rule_id if program_id == self.program_id else self.big_credit_rule_id
 
 
 def create_world(client: httpx.Client) -> World:
-    """A program with a LOT asset and ten rules: three match every purchase (one of them once per member), seven other types."""
+    """A program with a LOT asset and ten rules: three match every purchase (one of them once per member), seven other types.
+
+    The big program shares the asset and has two hundred rules of forty types, the same three of them for purchases.
+    """
     program = _post(client, "/v1/programs", {"name": "Bench"})
     asset = {"name": "Bench", "symbol": SYMBOL, "inventory_mode": "LOT", "issuance_policy": "UNLIMITED", "scale": 2}
     asset_id = _post(client, "/v1/assets", asset | {"program_id": program["id"]})["id"]
-    created = [_post(client, "/v1/rules", rule | {"program_id": program["id"]}) for rule in rules(asset_id)]
-    return World(program["id"], asset_id, created[0]["id"])
+    created = [_post(client, "/v1/rules", rule | {"program_id": program["id"]}) for rule in rules(asset_id, OTHER_TYPES)]
+    big = _post(client, "/v1/programs", {"name": "Bench, many rules"})
+    _post(client, f"/v1/programs/{big['id']}/assets", {"asset_id": asset_id})
+    others = [f"kind-{number % (MANY_TYPES - 1)}" for number in range(MANY_RULES - 3)]
+    many = [_post(client, "/v1/rules", rule | {"program_id": big["id"]}) for rule in rules(asset_id, others)]
+    return World(program["id"], asset_id, created[0]["id"], big["id"], many[0]["id"])
 
 
-def rules(asset_id: str) -> list[dict[str, Any]]:
-    """The ten rules."""
+def rules(asset_id: str, others: Sequence[str]) -> list[dict[str, Any]]:
+    """Three rules for purchases, and one for each of the other types named."""
     matching: list[tuple[str, str, dict[str, str]]] = [
         ("Earn", "event.amount > 0.5", {"type": "CREDIT", "asset_id": asset_id, "amount": f"event.amount * {RATE}"}),
         ("Spend so far", "event.amount > 0", {"type": "COUNTER", "key": "spend", "value": "event.amount"}),
         ("First purchase", '!("welcomed" in participant.tags)', {"type": "TAG", "tag": "welcomed"}),
     ]
     wanted = [(name, f'event.type == "{EVENT_TYPE}" && {condition}', action) for name, condition, action in matching]
-    for other in OTHER_TYPES:
+    for other in others:
         action = {"type": "CREDIT", "asset_id": asset_id, "amount": "5.00"}
         wanted.append((f"For a {other}", f'event.type == "{other}" && event.amount > 10', action))
     return [
@@ -121,10 +137,10 @@ class Books:
         """The sums of this moment."""
         return Totals(*self._one(TOTALS, {"asset": UUID(self._world.asset_id)}))
 
-    def posted_since(self, moment: datetime) -> int:
-        """How many purchases accepted since then are posted: each matches the earning rule once; one index read."""
+    def posted_since(self, moment: datetime, program_id: str) -> int:
+        """How many of a program's purchases accepted since then are posted: each matches its earning rule once."""
         statement = "SELECT count(*) FROM rule_matches WHERE rule_id = %s AND created_at >= %s"
-        return int(self._one(statement, [UUID(self._world.credit_rule_id), moment])[0])
+        return int(self._one(statement, [UUID(self._world.credit_rule_of(program_id)), moment])[0])
 
     def deadlocks(self) -> int:
         """Deadlocks of the product's database since it was made."""

@@ -1,10 +1,14 @@
 """`openscrip serve`: the API in one process."""
 
+from contextlib import closing
+
 import uvicorn
 
 from api.app import create_app
 from cli.local import local_settings
+from db.session import Database
 from runtime.log import configure_logging
+from services.clock import require_own_time
 
 DRAIN_SECONDS = 10
 
@@ -13,6 +17,8 @@ def run(host: str | None, port: int | None) -> None:
     """Serve until SIGTERM or Ctrl-C, then finish the requests that are under way."""
     settings = local_settings()
     configure_logging(settings)
+    with closing(Database(settings.require_database_url(), pool_size=1)) as database:
+        require_own_time(database, may_be_moved=settings.test_clock)
     uvicorn.run(
         create_app(settings),
         host=host or settings.api_host,

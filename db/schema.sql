@@ -103,6 +103,7 @@ CREATE TABLE public.deployment (
     lanes smallint NOT NULL,
     clock_offset interval DEFAULT '00:00:00'::interval NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    clock_target timestamp with time zone,
     CONSTRAINT deployment_lanes_check CHECK (((lanes >= 1) AND (lanes <= 256))),
     CONSTRAINT deployment_singleton_check CHECK (singleton)
 );
@@ -588,13 +589,15 @@ CREATE INDEX events_other_recipient_id_created_at_id_idx ON public.events_other 
 CREATE INDEX group_members_joined ON public.group_members USING btree (group_id, joined_at, "position", participant_id);
 CREATE INDEX group_members_participant ON public.group_members USING btree (participant_id, joined_at, group_id) WHERE (status = 'ACTIVE'::text);
 CREATE INDEX groups_created ON public.groups USING btree (organization_id, created_at, id);
+CREATE INDEX holds_deadline ON public.holds USING btree (expires_at) WHERE ((remaining > (0)::numeric) AND (expires_at IS NOT NULL));
 CREATE INDEX holds_open ON public.holds USING btree (holder_id, asset_id, pair_program_id, created_at, id) WHERE (remaining > (0)::numeric);
 CREATE INDEX journal_entries_created ON public.journal_entries USING btree (organization_id, created_at, id);
 CREATE INDEX journal_entries_event ON public.journal_entries USING btree (event_id) WHERE (event_id IS NOT NULL);
 CREATE INDEX journal_entries_program ON public.journal_entries USING btree (program_id, created_at, id);
 CREATE INDEX journal_entries_reference ON public.journal_entries USING btree (organization_id, reference_id, created_at, id) WHERE (reference_id IS NOT NULL);
 CREATE INDEX journal_entries_rule ON public.journal_entries USING btree (rule_id, created_at, id) WHERE (rule_id IS NOT NULL);
-CREATE INDEX lots_all ON public.lots USING btree (holder_id, asset_id, created_at, id);
+CREATE INDEX journal_entries_type ON public.journal_entries USING btree (organization_id, action_type, created_at, id) WHERE (action_type <> 'CREDIT'::text);
+CREATE INDEX lots_all ON public.lots USING btree (holder_id, asset_id, created_at, id) WHERE (amount > (0)::numeric);
 CREATE INDEX lots_open ON public.lots USING btree (holder_id, asset_id, pair_program_id, created_at, id) WHERE (remaining > (0)::numeric);
 CREATE INDEX participants_created ON public.participants USING btree (organization_id, created_at, id);
 CREATE UNIQUE INDEX participants_external_id ON public.participants USING btree (organization_id, external_id);

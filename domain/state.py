@@ -104,13 +104,14 @@ class EntityState:
             history += (StateChange("counter", key, "set", before, format_plain(value)),)
         return replace(self, counters={**self.counters, key: new}), history
 
-    def delete_counter(self, key: str) -> tuple["EntityState", Changes]:
-        """Forget a counter; no change when there is none."""
+    def delete_counter(self, key: str, now: datetime) -> tuple["EntityState", Changes]:
+        """Forget a counter, resetting a lapsed one first; no change when there is none."""
         old = self.counters.get(key)
         if old is None:
             return self, ()
+        base, history = _reset_if_lapsed(key, old, now)
         rest = {name: counter for name, counter in self.counters.items() if name != key}
-        return replace(self, counters=rest), (StateChange("counter", key, "delete", format_plain(old.value)),)
+        return replace(self, counters=rest), (*history, StateChange("counter", key, "delete", format_plain(base.value)))
 
     def set_attribute(self, key: str, value: str) -> tuple["EntityState", Changes]:
         """Write an attribute; no change when it has this value."""

@@ -79,6 +79,8 @@ def list_lots(
     """One page of a holder's lots of an asset, a group's of all its pairs; NotFound, BadRequest for an asset without lots."""
     conn = settled(session, organization_id, holder)
     asset = find_asset(conn, organization_id, asset_id)
+    if wanted.program_id is not None:
+        programs.get_program(session, organization_id, wanted.program_id, field="program_id")
     if not asset.is_lot:
         raise bad_request("asset_id", "not_allowed", "This asset has no lots")
     return LotList(asset, ledger_reads.lots(conn, holder.id, asset_id, wanted, keyset))

@@ -96,7 +96,9 @@ def create_asset(session: Session, organization_id: UUID, new: NewAsset, *, is_s
 
 
 def list_assets(session: Session, organization_id: UUID, wanted: AssetFilter, keyset: Keyset) -> Slice[AssetView]:
-    """One page of assets, archived ones included."""
+    """One page of assets, archived ones included; NotFound for the program of the filter."""
+    if wanted.program_id is not None:
+        programs.get_program(session, organization_id, wanted.program_id, field="program_id")
     found = repository.page(
         session, organization_id, keyset, program_id=wanted.program_id, status=wanted.status, search=wanted.search
     )
@@ -168,6 +170,8 @@ def unlink_asset(session: Session, organization_id: UUID, program_id: UUID, asse
     if repository.find_link(session, program_id, asset_id, is_locked=True) is None:
         raise not_found("asset", asset_id)
     programs.require_open(program)
+    # Who posts on the wallet now has an entry that counts.
+    repository.lock_wallet(session, program_id, asset_id)
     if repository.has_entries(session, program_id, asset_id):
         raise InvalidState("The asset has ledger entries in this program", reason="has_entries")
     if repository.is_in_use(session, program_id, asset_id):

@@ -186,7 +186,11 @@ def _open(
     status = locked_status(conn, author.organization_id, holder)
     terms, asset = named_terms(conn, author.organization_id, program_id, asset_id)
     key = account_of(holder, asset_id, program_id)
-    return _Bench(open_desk(conn, asset, key, program_id if with_wallet else None), holder, key, status, terms, asset)
+    desk = open_desk(conn, asset, key, program_id if with_wallet else None)
+    if with_wallet and asset.is_prefunded:
+        # Read again under the wallet's lock: an unlinking may have been waited for.
+        terms, asset = named_terms(conn, author.organization_id, program_id, asset_id)
+    return _Bench(desk, holder, key, status, terms, asset)
 
 
 def _origin(author: Author, wanted: Adjustment | Movement) -> Origin:

@@ -96,8 +96,10 @@ def require_group(session: Session, organization_id: UUID, group_id: UUID) -> Gr
 def rename_group(session: Session, organization_id: UUID, group_id: UUID, name: str | None) -> Group:
     """Change the name, if one is given; NotFound, GroupArchived."""
     group = _locked(session, organization_id, group_id)
+    if name is None:
+        return group
     require_live(group)
-    if name is not None and name != group.name:
+    if name != group.name:
         group.name = name
         group.updated_at = clock.now(session)
         session.flush()

@@ -1,5 +1,6 @@
 """Holds with a deadline: where one stands after what is due was posted, and which ones end soon (ledger.md, Holds)."""
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlmodel import Session
@@ -10,7 +11,7 @@ from db.session import psycopg_of
 from domain.ledger.due import HOLD_EXPIRED
 from services import due
 
-__all__ = ["DatedHold", "HoldRow", "attend", "ending_soon"]
+__all__ = ["DatedHold", "HoldRow", "attend", "ending_between", "ending_soon"]
 
 
 def attend(session: Session, organization_id: UUID, hold_id: UUID) -> HoldRow | None:
@@ -33,3 +34,8 @@ def _has_come(hold: HoldRow) -> bool:
 def ending_soon(session: Session, within_seconds: float, limit: int) -> list[DatedHold]:
     """Open holds that the API made whose deadline is near or has passed."""
     return repository.holds_ending_soon(psycopg_of(session), within_seconds, limit)
+
+
+def ending_between(session: Session, after: datetime, until: datetime) -> list[DatedHold]:
+    """Open holds that the API made whose deadline lies after one moment and not after another."""
+    return repository.holds_between(psycopg_of(session), after, until)

@@ -84,7 +84,9 @@ def upsert_participant(
 
 
 def list_participants(session: Session, organization_id: UUID, wanted: ParticipantFilter, keyset: Keyset) -> Slice[Participant]:
-    """One page of participants."""
+    """One page of participants; NotFound for the program of the filter."""
+    if wanted.program_id is not None:
+        programs.get_program(session, organization_id, wanted.program_id, field="program_id")
     return repository.page(session, organization_id, wanted, keyset)
 
 

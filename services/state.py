@@ -18,6 +18,7 @@ from db.repositories.state import ChangeRow, HistoryFilter
 from domain.errors import GroupArchived, bad_request, not_found
 from domain.money import CEILING, MAX_SCALE, format_plain, to_scale
 from domain.state import Changes, Counter, CounterOutOfRange, EntityState
+from services import programs
 from services.paging import Keyset, Slice
 
 __all__ = ["ChangeRow", "HistoryFilter"]
@@ -188,7 +189,7 @@ def set_counter(
 
 def delete_counter(session: Session, author: Author, entity: Entity, key: str) -> None:
     """Forget a counter, if it is there; NotFound entity."""
-    change(session, author, entity, lambda state, _: state.delete_counter(key))
+    change(session, author, entity, lambda state, now: state.delete_counter(key, now))
 
 
 # ---------------------------------------------------------------- attributes
@@ -233,8 +234,10 @@ def delete_attribute(session: Session, author: Author, entity: Entity, key: str)
 def list_changes(
     session: Session, organization_id: UUID, entity: Entity, wanted: HistoryFilter, keyset: Keyset
 ) -> Slice[ChangeRow]:
-    """One page of the state history; NotFound entity."""
+    """One page of the state history; NotFound entity, or program of the filter."""
     _load(session, organization_id, entity)
+    if wanted.program_id is not None:
+        programs.get_program(session, organization_id, wanted.program_id, field="program_id")
     return repository.page(session, organization_id, entity.id, wanted, keyset)
 
 

@@ -73,12 +73,14 @@ def _change(
     session: Session, author: Author, wanted: WalletChange, work: Callable[[Books, Decimal, Desk], Entry], *, is_strict: bool
 ) -> WalletChanged:
     conn = psycopg_of(session)
-    terms, asset = named_terms(conn, author.organization_id, wanted.program_id, wanted.asset_id, is_in_path=True)
+    _, asset = named_terms(conn, author.organization_id, wanted.program_id, wanted.asset_id, is_in_path=True)
     amount = recorded(wanted.amount, asset, is_strict=is_strict)
+    desk = open_desk(conn, asset, None, wanted.program_id)
+    # Read again under the wallet's lock: an unlinking may have been waited for.
+    terms, asset = named_terms(conn, author.organization_id, wanted.program_id, wanted.asset_id, is_in_path=True)
     require_open(terms, asset, wanted.program_id)
     if not asset.is_prefunded:
         raise InvalidState("An UNLIMITED asset has no wallets", reason="unlimited_asset")
-    desk = open_desk(conn, asset, None, wanted.program_id)
     entry = desk.do(lambda books: work(books, amount, desk))
     desk.flush()
     return WalletChanged(asset, desk.books.wallet(wanted.program_id, asset.id).available, entry.id)

@@ -16,6 +16,8 @@ DUE_WORKFLOW_ID = "due-work/lots"
 HOLD_WORKFLOW = "HoldWorkflow"
 RECONCILE_WORKFLOW = "ReconcileWorkflow"
 RECONCILE_SCHEDULE = "reconcile"
+CLOCK_WORKFLOW = "ClockWorkflow"
+CLOCK_WORKFLOW_ID = "test-clock"
 WAKE_SIGNAL = "wake"
 STATUS_QUERY = "status"
 
@@ -173,6 +175,31 @@ class HoldStatus(BaseModel):
     hold_id: UUID
     state: HoldState
     hold: HoldReport | None = None
+
+
+class ClockInput(BaseModel):
+    """A move of the test clock, and for how many seconds it may go on."""
+
+    target: datetime
+    seconds: float = 60.0
+
+
+class ClockReport(BaseModel):
+    """Where the clock is after a slice of a move, what it visited on the way, and whether the target is reached."""
+
+    now: datetime
+    steps: int = 0
+    reached: bool = False
+    passed_holds: list[HoldInput] = Field(default_factory=list)
+
+
+class ClockResult(BaseModel):
+    """How a move ended; also the answer of its `status` query."""
+
+    target: datetime
+    now: datetime | None = None
+    steps: int = 0
+    reached: bool = False
 
 
 class ReconcileReport(BaseModel):

@@ -79,6 +79,11 @@ class HoldWorkflow:
         """All or part of it was debited from HELD."""
         self._tell(HoldSignal.DEBITED)
 
+    @workflow.signal(name=contracts.WAKE_SIGNAL)
+    def wake(self) -> None:
+        """The clock may have been moved: look at the deadline again."""
+        self._changed = True
+
     @workflow.query(name=contracts.STATUS_QUERY)
     def status(self) -> HoldStatus:
         """Where the hold stands, as of the last look."""

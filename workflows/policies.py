@@ -39,3 +39,7 @@ LONGEST_TIMER = timedelta(days=365)
 
 RECONCILE_EVERY = timedelta(seconds=30)
 RECONCILE_TIMEOUT = timedelta(seconds=60)
+
+# A slice of a move stops by itself; a heavy moment on its way may take longer.
+CLOCK_TIMEOUT = timedelta(seconds=60)
+CLOCK_HEARTBEAT = timedelta(seconds=10)

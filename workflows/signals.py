@@ -1,14 +1,15 @@
 """Reaching flows from outside: the one way to start, wake and tell them, for the API, the worker and its schedules."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError
 
 from workflows import contracts
-from workflows.contracts import DueInput, HoldInput, HoldSignal, LaneInput
+from workflows.contracts import ClockInput, ClockResult, DueInput, HoldInput, HoldSignal, LaneInput
 from workflows.policies import LANE_TASK_TIMEOUT
 
 SIGNAL_TIMEOUT = timedelta(seconds=5)
@@ -45,8 +46,8 @@ async def ensure_due_work(client: Client, *, wake: bool = False, queue: str = co
     )
 
 
-async def start_hold(client: Client, hold: HoldInput, *, queue: str = contracts.LEDGER_QUEUE) -> None:
-    """Start a hold's flow unless it runs. Raises RPCError."""
+async def start_hold(client: Client, hold: HoldInput, *, wake: bool = False, queue: str = contracts.LEDGER_QUEUE) -> None:
+    """Start a hold's flow unless it runs; with `wake` also make it look at once. Raises RPCError."""
     await client.start_workflow(
         contracts.HOLD_WORKFLOW,
         hold,
@@ -54,8 +55,27 @@ async def start_hold(client: Client, hold: HoldInput, *, queue: str = contracts.
         task_queue=queue,
         task_timeout=LANE_TASK_TIMEOUT,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        start_signal=contracts.WAKE_SIGNAL if wake else None,
         static_summary="hold with a deadline",
         static_details="Returns what is still held when the deadline comes.",
+        rpc_timeout=SIGNAL_TIMEOUT,
+    )
+
+
+async def start_clock(
+    client: Client, wanted: ClockInput, ends_after: timedelta, *, queue: str = contracts.LEDGER_QUEUE
+) -> WorkflowHandle[Any, ClockResult]:
+    """Start a move of the test clock, over after `ends_after` at the latest. WorkflowAlreadyStartedError, RPCError."""
+    return await client.start_workflow(
+        contracts.CLOCK_WORKFLOW,
+        wanted,
+        id=contracts.CLOCK_WORKFLOW_ID,
+        result_type=ClockResult,
+        task_queue=queue,
+        execution_timeout=ends_after,
+        task_timeout=LANE_TASK_TIMEOUT,
+        static_summary=f"to {wanted.target.isoformat(timespec='seconds')}",
+        static_details="Moves the clock of the deployment through every due moment on the way, for tests and trials.",
         rpc_timeout=SIGNAL_TIMEOUT,
     )
 
@@ -65,4 +85,4 @@ async def tell_hold(client: Client, hold_id: UUID, what: HoldSignal) -> None:
     await client.get_workflow_handle(contracts.hold_workflow_id(hold_id)).signal(what, rpc_timeout=SIGNAL_TIMEOUT)
 
 
-__all__ = ["RPCError", "ensure_due_work", "start_hold", "tell_hold", "wake_lane"]
+__all__ = ["RPCError", "ensure_due_work", "start_clock", "start_hold", "tell_hold", "wake_lane"]

@@ -4,6 +4,7 @@ from api.routes import (
     activity,
     assets,
     balances,
+    clock,
     docs,
     event_ingest,
     events,
@@ -35,6 +36,7 @@ ROUTERS = (
     events.router,
     rules.router,
     journal_entries.router,
+    clock.router,
     health.router,
     docs.router,
 )

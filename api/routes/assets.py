@@ -28,7 +28,7 @@ def create_asset(body: AssetCreate, call: CallDep) -> Response:
     return created(asset_body(view))
 
 
-@router.get("/v1/assets", response_model=Paged[AssetRead], responses=errors(), summary="List assets")
+@router.get("/v1/assets", response_model=Paged[AssetRead], responses=errors(404), summary="List assets")
 def list_assets(query: Annotated[AssetQuery, Query()], call: CallDep) -> Response:
     """Archived ones included."""
     page = ASSETS.page(query)

@@ -59,7 +59,7 @@ def upsert_participant(body: ParticipantUpsert, call: CallDep) -> Response:
     return created(participant_body(view), is_new=is_new)
 
 
-@router.get("/v1/participants", response_model=Paged[ParticipantItem], responses=errors(), summary="List participants")
+@router.get("/v1/participants", response_model=Paged[ParticipantItem], responses=errors(404), summary="List participants")
 def list_participants(query: Annotated[ParticipantsQuery, Query()], call: CallDep) -> Response:
     page = PARTICIPANTS.page(query)
     found = call.run(

@@ -10,9 +10,9 @@ from api.openapi import router as router_for
 from api.pagination import CREATED_AT, ID, Listing
 from api.responses import Json, created, ok
 from api.schemas.common import Paged
+from api.schemas.rule_examples import EXAMPLES
 from api.schemas.rule_simulation import RuleSimulate, RuleSimulationRead, rule_simulation_body
 from api.schemas.rules import (
-    EXAMPLE_RULE,
     ConditionBody,
     ConditionCheck,
     RuleCreate,
@@ -46,7 +46,7 @@ NOTE = "Names of fields aren't checked: a condition that reads a field which an 
 @router.post("/v1/rules", status_code=201, summary="Create a rule", response_model=RuleRead, responses=errors(404, 409))
 def create_rule(
     call: CallDep,
-    body: Annotated[RuleCreate, Body(openapi_examples={"points": {"summary": "Points per purchase", "value": EXAMPLE_RULE}})],
+    body: Annotated[RuleCreate, Body(openapi_examples=EXAMPLES)],
 ) -> Json:
     """A CEL condition and the actions that run when it is true.
 

@@ -1,6 +1,6 @@
 """Bodies, queries and answers of rules. Conditions and actions are checked by the domain, beside the other fields."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -41,6 +41,7 @@ from domain.rules.forms import MAX_EXPRESSION_LENGTH
 from domain.rules.rule import MAX_ORDER, ChangeType, RuleStatus, condition_faults
 
 _TEXT = {"type": "string"}
+_MONEY = "CREDIT, DEBIT, HOLD, RELEASE, FORFEIT, VOID_HOLD"
 _ACTION = {
     "type": "object",
     "required": ["type"],
@@ -49,20 +50,29 @@ _ACTION = {
         "asset_id": {
             "type": "string",
             "format": "uuid",
-            "description": "CREDIT, DEBIT: an active asset linked to the program",
+            "description": f"{_MONEY}: an active asset linked to the program; VOID_HOLD: a LOT asset",
         },
-        "amount": _TEXT | {"description": "CREDIT, DEBIT: a plain decimal, or CEL giving a number"},
+        "amount": _TEXT
+        | {
+            "description": "A plain decimal, or CEL giving a number. CREDIT, DEBIT: required; "
+            "HOLD, RELEASE, FORFEIT: everything when left out"
+        },
         "bucket": {
             "type": "string",
             "enum": ["AVAILABLE", "HELD"],
             "default": "AVAILABLE",
-            "description": "CREDIT, DEBIT",
+            "description": "CREDIT, DEBIT, FORFEIT",
         },
         "allow_negative": {"type": "boolean", "default": False, "description": "DEBIT of AVAILABLE"},
-        "expires_at": _TEXT | {"description": "CREDIT of LOT assets: a duration from execution, or a fixed time"},
+        "expires_at": _TEXT
+        | {
+            "description": "A duration from execution, or a fixed time. CREDIT of LOT assets: when the value expires; "
+            "HOLD: when what is still held is released"
+        },
         "matures_at": _TEXT | {"description": "CREDIT of LOT assets: a duration from execution, or a fixed time"},
-        "reference_id": _TEXT | {"description": "CREDIT: a literal, or CEL giving a string"},
-        "description": _TEXT | {"maxLength": 500, "description": "CREDIT, DEBIT: default the rule's name"},
+        "reference_id": _TEXT
+        | {"description": "A literal, or CEL giving a string. CREDIT, HOLD, RELEASE, FORFEIT of HELD; VOID_HOLD: required"},
+        "description": _TEXT | {"maxLength": 500, "description": f"{_MONEY}: default the rule's name"},
         "tag": _TEXT | {"description": "TAG, UNTAG"},
         "key": _TEXT | {"description": "COUNTER, SET_ATTRIBUTE"},
         "value": _TEXT | {"description": "COUNTER: a decimal or CEL giving a number; SET_ATTRIBUTE: the text itself"},
@@ -72,7 +82,7 @@ _ACTION = {
             "type": "object",
             "required": ["type"],
             "properties": {
-                "type": {"type": "string", "enum": ["PARTICIPANT", "PROGRAM"]},
+                "type": {"type": "string", "enum": ["PARTICIPANT", "GROUP", "PROGRAM"]},
                 "id": _TEXT,
                 "participant_id": _TEXT,
                 "external_id": _TEXT | {"description": "A literal, or CEL giving a string"},
@@ -237,15 +247,3 @@ class ConditionCheck(ResponseModel):
     note: str | None = None
     line: int | None = None
     column: int | None = None
-
-
-EXAMPLE_RULE: Mapping[str, Any] = {
-    "program_id": "0198c1a0-7a5e-7b3c-9d52-4f1e6c0b8a11",
-    "name": "Ten points per unit spent",
-    "condition": 'event.type == "purchase" && event.amount > 0',
-    "actions": [
-        {"type": "CREDIT", "asset_id": "0198c1a0-9c40-7f0e-8a16-2b7d5e9f4c22", "amount": "event.amount * 10"},
-        {"type": "COUNTER", "key": "purchases", "value": "1"},
-    ],
-    "order": 100,
-}

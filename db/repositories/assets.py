@@ -83,6 +83,13 @@ def insert_wallet(session: Session, organization_id: UUID, program_id: UUID, ass
     )
 
 
+def lock_wallet(session: Session, program_id: UUID, asset_id: UUID) -> None:
+    """Lock a program's wallet, if there is one, as every posting on it does."""
+    psycopg_of(session).execute(
+        "SELECT 1 FROM wallets WHERE program_id = %s AND asset_id = %s FOR UPDATE", (program_id, asset_id)
+    )
+
+
 def delete_link(session: Session, program_id: UUID, asset_id: UUID) -> None:
     """Remove a link and its wallet, which is empty without entries."""
     connection = psycopg_of(session)

@@ -1,4 +1,7 @@
-"""The queue of accepted events: each lane's own, in the order its events were accepted."""
+"""The queue of accepted events: each lane's own, in the order its events were accepted.
+
+Another attempt after a failure of infrastructure waits in real time, whatever the test clock shows: `not_before`.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -33,7 +36,7 @@ def take_events(conn: Connection, lane: int, limit: int) -> list[QueuedEvent]:
         WHERE q.lane = %s AND NOT EXISTS (
             SELECT 1 FROM event_queue b
             WHERE b.order_key = q.order_key AND b.queue_seq <= q.queue_seq
-              AND b.not_before IS NOT NULL AND b.not_before > openscrip_now())
+              AND b.not_before IS NOT NULL AND b.not_before > clock_timestamp())
         ORDER BY q.queue_seq LIMIT %s
         """,
         [lane, limit],
@@ -45,7 +48,7 @@ def next_attempt_in(conn: Connection, lane: int) -> float | None:
     """Seconds until the first waiting attempt of the lane, at least 0; None when none waits."""
     row: Any = conn.execute(
         """
-        SELECT extract(epoch FROM min(not_before) - openscrip_now())::float8 FROM event_queue
+        SELECT extract(epoch FROM min(not_before) - clock_timestamp())::float8 FROM event_queue
         WHERE lane = %s AND not_before IS NOT NULL
         """,
         [lane],
@@ -74,11 +77,16 @@ def postpone(conn: Connection, lane: int, queue_seq: int, seconds: float) -> Non
     conn.execute(
         """
         UPDATE event_queue SET state = 'PENDING', attempts = attempts + 1,
-               not_before = openscrip_now() + make_interval(secs => %s), queued_at = openscrip_now()
+               not_before = clock_timestamp() + make_interval(secs => %s), queued_at = openscrip_now()
         WHERE lane = %s AND queue_seq = %s
         """,
         [seconds, lane, queue_seq],
     )
+
+
+def lanes_with_events(conn: Connection) -> list[int]:
+    """Lanes with any event that isn't done."""
+    return [row[0] for row in conn.execute("SELECT DISTINCT lane FROM event_queue ORDER BY lane")]
 
 
 def waiting_lanes(conn: Connection, older_than_seconds: float) -> list[int]:
@@ -87,7 +95,8 @@ def waiting_lanes(conn: Connection, older_than_seconds: float) -> list[int]:
         """
         SELECT l.lane FROM lanes l WHERE EXISTS (
             SELECT 1 FROM event_queue q WHERE q.lane = l.lane
-              AND coalesce(q.not_before, q.queued_at) < openscrip_now() - make_interval(secs => %s))
+              AND (q.not_before IS NULL OR q.not_before < clock_timestamp())
+              AND q.queued_at < openscrip_now() - make_interval(secs => %s))
         """,
         [older_than_seconds],
     )

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from db.repositories.ledger_reads import HISTORY_COLUMNS, HISTORY_TABLES, HistoryRow
+from db.repositories.ledger_reads import HISTORY_COLUMNS, OF_POSTINGS, HistoryRow
 from db.session import Connection
 
 
@@ -54,6 +54,7 @@ _OF_PAIRS = """p.entity_id = %(group)s AND p.entity_type = 'GROUP' AND p.asset_i
     AND (%(program)s::uuid IS NULL OR p.program_id = %(program)s)"""
 _IN_BUCKET = "(%(bucket)s::text IS NULL OR p.bucket = %(bucket)s)"
 _PLACE = "(p.created_at, p.entry_id, p.ordinal)"
+_OLDEST = "ORDER BY p.created_at, p.entry_id, p.ordinal"
 _NEWEST = "ORDER BY p.created_at DESC, p.entry_id DESC, p.ordinal DESC LIMIT 1"
 
 
@@ -107,16 +108,25 @@ def standing(conn: Connection, pairs: Pairs, *, at: Place | None = None, before:
 def statement_lines(
     conn: Connection, pairs: Pairs, *, from_: datetime | None, after: Place | None, until: Place, limit: int
 ) -> Sequence[HistoryRow]:
-    """Postings from a moment on, beyond `after` and up to `until`, oldest first; at most `limit` + 1."""
+    """Postings from a moment on, beyond `after` and up to `until`, oldest first; at most `limit` + 1.
+
+    Each pair is read by its own index no further than the page may need.
+    """
     beyond = "TRUE" if after is None else f"{_PLACE} > (%(after_time)s, %(after_entry)s, %(after_ordinal)s)"
     earlier = {} if after is None else {f"after_{name}": value for name, value in _place_values(after).items()}
     with conn.cursor(row_factory=class_row(HistoryRow)) as cursor:
         return cursor.execute(
             f"""
-            SELECT {HISTORY_COLUMNS} FROM {HISTORY_TABLES}
-            WHERE {_OF_PAIRS} AND {_IN_BUCKET} AND {beyond} AND {_PLACE} <= (%(time)s, %(entry)s, %(ordinal)s)
-                AND (%(from)s::timestamptz IS NULL OR p.created_at >= %(from)s)
-            ORDER BY p.created_at, p.entry_id, p.ordinal LIMIT %(limit)s
+            SELECT {HISTORY_COLUMNS} FROM (
+                SELECT line.* FROM balances b CROSS JOIN LATERAL (
+                    SELECT p.* FROM postings p
+                    WHERE {_OF_PAIRS} AND p.program_id = b.program_id AND {_IN_BUCKET} AND {beyond}
+                        AND {_PLACE} <= (%(time)s, %(entry)s, %(ordinal)s)
+                        AND (%(from)s::timestamptz IS NULL OR p.created_at >= %(from)s)
+                    {_OLDEST} LIMIT %(limit)s) line
+                WHERE b.holder_id = %(group)s AND b.asset_id = %(asset)s
+                ORDER BY line.created_at, line.entry_id, line.ordinal LIMIT %(limit)s
+            ) p {OF_POSTINGS} {_OLDEST}
             """,
             pairs.values | earlier | _place_values(until) | {"from": from_, "limit": limit + 1},
             prepare=False,

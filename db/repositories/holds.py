@@ -57,21 +57,29 @@ def find_hold(conn: Connection, organization_id: UUID, hold_id: UUID, descriptio
 def holds_ending_soon(conn: Connection, within_seconds: float, limit: int) -> list[DatedHold]:
     """Open holds of the API whose deadline comes soon or has passed, the first first.
 
-    An account is due no later than any of its holds, so the index of due accounts leads to them; the time is a parameter, so
-    that the planner knows how few they are.
+    The time is a parameter, so that the planner knows how few they are.
     """
     until = database_now(conn) + timedelta(seconds=within_seconds)
     rows = conn.execute(
         """
         SELECT h.id, h.organization_id, h.program_id
-        FROM balances b
-        JOIN assets a ON a.id = b.asset_id AND a.status <> 'ARCHIVED'
-        JOIN holds h ON h.holder_id = b.holder_id AND h.asset_id = b.asset_id AND h.pair_program_id = b.program_id
-        JOIN journal_entries e ON e.id = h.entry_id
-        WHERE b.next_due_at <= %(until)s AND h.remaining > 0
-          AND h.expires_at <= %(until)s AND e.created_by_api_key_id IS NOT NULL
-        ORDER BY h.expires_at LIMIT %(limit)s
+        FROM holds h JOIN assets a ON a.id = h.asset_id JOIN journal_entries e ON e.id = h.entry_id
+        WHERE h.expires_at <= %s AND h.remaining > 0 AND a.status <> 'ARCHIVED' AND e.created_by_api_key_id IS NOT NULL
+        ORDER BY h.expires_at LIMIT %s
         """,
-        {"until": until, "limit": limit},
+        [until, limit],
+    )
+    return [DatedHold(*row) for row in rows]
+
+
+def holds_between(conn: Connection, after: datetime, until: datetime) -> list[DatedHold]:
+    """Open holds of the API whose deadline lies after one moment and not after another."""
+    rows = conn.execute(
+        """
+        SELECT h.id, h.organization_id, h.program_id FROM holds h JOIN journal_entries e ON e.id = h.entry_id
+        WHERE h.expires_at > %s AND h.expires_at <= %s AND h.remaining > 0 AND e.created_by_api_key_id IS NOT NULL
+        ORDER BY h.expires_at
+        """,
+        [after, until],
     )
     return [DatedHold(*row) for row in rows]

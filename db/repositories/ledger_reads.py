@@ -70,7 +70,8 @@ class LotFilter:
 def lots(conn: Connection, holder_id: UUID, asset_id: UUID, wanted: LotFilter, keyset: Keyset) -> Slice[LotRow]:
     """One page of a holder's lots of one asset."""
     after, parameters = keyset.where_sql()
-    conditions = [after, "holder_id = %(holder)s", "asset_id = %(asset)s"]
+    # The last holds for every lot: it names the index of all lots, which the loading of open ones mustn't take.
+    conditions = [after, "holder_id = %(holder)s", "asset_id = %(asset)s", "amount > 0"]
     filters = {
         "program_id": ("program_id = %(program_id)s", wanted.program_id),
         "status": ("status = %(status)s", wanted.status),
@@ -131,7 +132,7 @@ class HistoryFilter:
 HISTORY_COLUMNS = """p.id AS posting_id, p.entry_id AS journal_entry_id, p.ordinal, e.action_type, p.asset_id, a.scale, p.amount,
     p.bucket, e.description, e.event_id, e.event_timestamp, e.created_by_api_key_id, p.created_at, p.account_seq, p.balance_after,
     p.total_after, p.program_id"""
-HISTORY_TABLES = "postings p JOIN journal_entries e ON e.id = p.entry_id JOIN assets a ON a.id = p.asset_id"
+OF_POSTINGS = "JOIN journal_entries e ON e.id = p.entry_id JOIN assets a ON a.id = p.asset_id"
 
 
 def history(conn: Connection, entity_id: UUID, wanted: HistoryFilter, keyset: Keyset) -> Slice[HistoryRow]:
@@ -149,12 +150,14 @@ def history(conn: Connection, entity_id: UUID, wanted: HistoryFilter, keyset: Ke
     conditions = [after, *(condition for condition, value in filters.values() if value is not None)]
     values = {name: value for name, (_, value) in filters.items() if value is not None}
     with conn.cursor(row_factory=class_row(HistoryRow)) as cursor:
+        # Planned for its values each time: a generic plan joins and sorts the whole account.
         rows = cursor.execute(
             f"""
-            SELECT {HISTORY_COLUMNS} FROM {HISTORY_TABLES}
+            SELECT {HISTORY_COLUMNS} FROM postings p {OF_POSTINGS}
             WHERE p.entity_id = %(entity)s AND {" AND ".join(conditions)} ORDER BY {keyset.order_sql()} LIMIT {keyset.fetch}
             """,
             parameters | values | {"entity": entity_id},
+            prepare=False,
         ).fetchall()
     return keyset.cut(rows, lambda row: (row.created_at, row.journal_entry_id, row.ordinal))
 
@@ -202,7 +205,7 @@ def statement_lines(
     with conn.cursor(row_factory=class_row(HistoryRow)) as cursor:
         return cursor.execute(
             f"""
-            SELECT {HISTORY_COLUMNS} FROM {HISTORY_TABLES}
+            SELECT {HISTORY_COLUMNS} FROM postings p {OF_POSTINGS}
             WHERE p.entity_id = %(entity)s AND p.asset_id = %(asset)s AND p.account_seq > %(after)s AND p.account_seq <= %(until)s
                 {narrowed}
             ORDER BY p.account_seq LIMIT %(limit)s

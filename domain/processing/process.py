@@ -11,9 +11,10 @@ from uuid import UUID
 from domain.cel import EvaluationError, StepLimitExceeded, evaluate_condition
 from domain.ledger.accounts import AccountKey, EntityType
 from domain.ledger.due import post_due
-from domain.processing.actions import Step, execute
+from domain.processing.actions import execute
 from domain.processing.failure import ActionFailed
 from domain.processing.record import EvaluationStatus, ExecutedAction, Record
+from domain.processing.targets import Step
 from domain.processing.variables import snapshot
 from domain.processing.world import Event, World
 from domain.rules.rule import CompiledRule

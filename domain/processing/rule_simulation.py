@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from domain.cel import EvaluationError, Expression, StepLimitExceeded, evaluate_condition
@@ -20,8 +20,8 @@ from domain.processing import expressions
 from domain.processing.failure import ActionFailed
 from domain.processing.variables import snapshot
 from domain.processing.world import Event, Holder, Program, World
-from domain.rules.actions import Action, AttributeAction, CounterAction, TagAction
-from domain.rules.forms import NumberValue, TextValue
+from domain.rules.actions import Action, AttributeAction, CounterAction, MoneyAction, TagAction
+from domain.rules.forms import TextValue
 from domain.rules.rule import CompiledRule
 from domain.rules.ruleset import RuleSet
 from domain.rules.targets import Target, TargetKind
@@ -63,19 +63,6 @@ class _Trial:
     case: Case
     world: World
     variables: Mapping[str, object]
-
-
-class _MoneyAction(Protocol):
-    """An action on money; without `amount` it concerns the whole balance."""
-
-    @property
-    def asset_id(self) -> UUID: ...
-    @property
-    def amount(self) -> NumberValue | None: ...
-    @property
-    def reference_id(self) -> TextValue | None: ...
-    @property
-    def target(self) -> Target: ...
 
 
 def simulate_rule(rule: CompiledRule, case: Case) -> RuleSimulation:
@@ -142,7 +129,7 @@ def _whom(trial: _Trial, target: Target) -> _Whom:
 
 
 # ------------------------------------------------------------------- actions
-def _money(verb: str, preposition: str, trial: _Trial, action: _MoneyAction) -> Result:
+def _money(verb: str, preposition: str, trial: _Trial, action: MoneyAction) -> Result:
     whom = _whom(trial, action.target)
     asset = trial.world.asset_in_use(action.asset_id, trial.case.program.id)
     amount = _amount(trial, action.amount, asset)
@@ -164,7 +151,7 @@ def _check_reference(trial: _Trial, source: TextValue | None) -> str | None:
     return None if source is None else expressions.reference(source, trial.variables)
 
 
-def _void_hold(trial: _Trial, action: _MoneyAction) -> Result:
+def _void_hold(trial: _Trial, action: MoneyAction) -> Result:
     whom = _whom(trial, action.target)
     asset = trial.world.asset_in_use(action.asset_id, trial.case.program.id)
     reference = _check_reference(trial, action.reference_id)

@@ -15,6 +15,10 @@ class ActionType(StrEnum):
 
     CREDIT = "CREDIT"
     DEBIT = "DEBIT"
+    HOLD = "HOLD"
+    RELEASE = "RELEASE"
+    FORFEIT = "FORFEIT"
+    VOID_HOLD = "VOID_HOLD"
     TAG = "TAG"
     UNTAG = "UNTAG"
     COUNTER = "COUNTER"
@@ -48,6 +52,63 @@ class DebitAction:
     bucket: Bucket = Bucket.AVAILABLE
     allow_negative: bool = False
     reference_id: TextValue | None = None
+    description: str | None = None
+    target: Target = DEFAULT_TARGET
+
+
+@dataclass(frozen=True, slots=True)
+class HoldAction:
+    """Reserves AVAILABLE value, all of it without `amount`; `expires_at` is when what it still holds is released."""
+
+    type: ClassVar[ActionType] = ActionType.HOLD
+    bucket: ClassVar[None] = None
+
+    asset_id: UUID
+    amount: NumberValue | None = None
+    expires_at: Moment | None = None
+    reference_id: TextValue | None = None
+    description: str | None = None
+    target: Target = DEFAULT_TARGET
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseAction:
+    """Gives HELD value back to AVAILABLE: what is held under `reference_id`, or without one whatever is held."""
+
+    type: ClassVar[ActionType] = ActionType.RELEASE
+    bucket: ClassVar[None] = None
+
+    asset_id: UUID
+    amount: NumberValue | None = None
+    reference_id: TextValue | None = None
+    description: str | None = None
+    target: Target = DEFAULT_TARGET
+
+
+@dataclass(frozen=True, slots=True)
+class ForfeitAction:
+    """Takes value as breakage, the whole bucket without `amount`; a reference selects in HELD only."""
+
+    type: ClassVar[ActionType] = ActionType.FORFEIT
+
+    asset_id: UUID
+    amount: NumberValue | None = None
+    bucket: Bucket = Bucket.AVAILABLE
+    reference_id: TextValue | None = None
+    description: str | None = None
+    target: Target = DEFAULT_TARGET
+
+
+@dataclass(frozen=True, slots=True)
+class VoidHoldAction:
+    """Returns all provisional value under the reference to its source."""
+
+    type: ClassVar[ActionType] = ActionType.VOID_HOLD
+    amount: ClassVar[None] = None
+    bucket: ClassVar[None] = None
+
+    asset_id: UUID
+    reference_id: TextValue
     description: str | None = None
     target: Target = DEFAULT_TARGET
 
@@ -89,4 +150,5 @@ class AttributeAction:
     target: Target = DEFAULT_TARGET
 
 
-Action = CreditAction | DebitAction | TagAction | CounterAction | AttributeAction
+MoneyAction = CreditAction | DebitAction | HoldAction | ReleaseAction | ForfeitAction | VoidHoldAction
+Action = MoneyAction | TagAction | CounterAction | AttributeAction

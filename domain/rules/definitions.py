@@ -3,16 +3,11 @@
 A new action type is a new row of `SPECIFICATIONS` and a dataclass in `actions.py`; nothing else here knows the types.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from decimal import Decimal
-from typing import Any
-from uuid import UUID
 
 from domain.errors import Fault
-from domain.ledger.accounts import AssetTerms, Bucket
-from domain.money import CEILING, to_scale
+from domain.ledger.accounts import Bucket
 from domain.rules import forms
 from domain.rules.actions import (
     Action,
@@ -21,61 +16,25 @@ from domain.rules.actions import (
     CounterAction,
     CreditAction,
     DebitAction,
+    ForfeitAction,
+    HoldAction,
+    ReleaseAction,
     TagAction,
+    VoidHoldAction,
 )
-from domain.rules.forms import FieldParser, Flaw, Malformed
+from domain.rules.forms import Flaw, Malformed
+from domain.rules.specification import KNOWN_FIELDS, Assets, FieldFlaws, Fields, Reader, Specification
 from domain.rules.targets import TargetKind, target
 
 MAX_ACTIONS = 50
-# Fields of some action type, this release's or not: on another type they aren't unknown, but not allowed.
-KNOWN_FIELDS = frozenset(
-    [
-        "type",
-        "asset_id",
-        "amount",
-        "bucket",
-        "allow_negative",
-        "expires_at",
-        "matures_at",
-        "reference_id",
-        "description",
-        "target",
-        "tag",
-        "key",
-        "value",
-        "value_expression",
-        "reset_after",
-        "tier",
-        "level",
-        "event_name",
-        "delay",
-        "payload",
-    ]
-)
-
-Assets = Mapping[UUID, AssetTerms]
-Fields = dict[str, Any]
-FieldFlaws = Iterator[tuple[str, Flaw]]
-
-
-@dataclass(frozen=True, slots=True)
-class Specification:
-    """One action type: its fields in the order of the table, what excludes what between them, and its compiled form."""
-
-    required: Mapping[str, FieldParser]
-    optional: Mapping[str, FieldParser]
-    build: Callable[[Fields], Action]
-    check: Callable[[Fields], FieldFlaws] = field(default=lambda _: iter(()))
-
-    def parser(self, name: str) -> FieldParser | None:
-        """The parser of a field; None when this type has no such field."""
-        return self.required.get(name) or self.optional.get(name)
-
-
 _bucket = forms.member(Bucket, frozenset({Bucket.AVAILABLE, Bucket.HELD}))
 _holder = {"target": target(frozenset({TargetKind.PARTICIPANT, TargetKind.GROUP}))}
 _any_state = {"target": target(frozenset({TargetKind.PARTICIPANT, TargetKind.GROUP, TargetKind.PROGRAM}))}
-_money = {"asset_id": forms.identifier, "amount": forms.amount}
+_asset = {"asset_id": forms.identifier}
+_money = {**_asset, "amount": forms.amount}
+_any_amount = {"amount": forms.amount}
+_reference = {"reference_id": forms.reference}
+_described = {"description": forms.text(500), **_holder}
 
 
 def _check_credit(found: Fields) -> FieldFlaws:
@@ -90,6 +49,11 @@ def _check_credit(found: Fields) -> FieldFlaws:
 def _check_debit(found: Fields) -> FieldFlaws:
     if found.get("allow_negative") and found.get("bucket") is Bucket.HELD:
         yield "allow_negative", Flaw("not_allowed", "Only AVAILABLE can be overdrawn")
+
+
+def _check_forfeit(found: Fields) -> FieldFlaws:
+    if "reference_id" in found and found.get("bucket", Bucket.AVAILABLE) is Bucket.AVAILABLE:
+        yield "reference_id", Flaw("not_allowed", "Only HELD value is under a reference")
 
 
 def _check_attribute(found: Fields) -> FieldFlaws:
@@ -111,18 +75,40 @@ SPECIFICATIONS: Mapping[ActionType, Specification] = {
             "bucket": _bucket,
             "expires_at": forms.moment,
             "matures_at": forms.moment,
-            "reference_id": forms.reference,
-            "description": forms.text(500),
-            **_holder,
+            **_reference,
+            **_described,
         },
         build=lambda found: CreditAction(**found),
         check=_check_credit,
+        for_lots=("expires_at", "matures_at"),
     ),
     ActionType.DEBIT: Specification(
         required=_money,
-        optional={"bucket": _bucket, "allow_negative": forms.boolean, "description": forms.text(500), **_holder},
+        optional={"bucket": _bucket, "allow_negative": forms.boolean, **_described},
         build=lambda found: DebitAction(**found),
         check=_check_debit,
+    ),
+    ActionType.HOLD: Specification(
+        required=_asset,
+        optional={**_any_amount, "expires_at": forms.moment, **_reference, **_described},
+        build=lambda found: HoldAction(**found),
+    ),
+    ActionType.RELEASE: Specification(
+        required=_asset,
+        optional={**_any_amount, **_reference, **_described},
+        build=lambda found: ReleaseAction(**found),
+    ),
+    ActionType.FORFEIT: Specification(
+        required=_asset,
+        optional={**_any_amount, "bucket": _bucket, **_reference, **_described},
+        build=lambda found: ForfeitAction(**found),
+        check=_check_forfeit,
+    ),
+    ActionType.VOID_HOLD: Specification(
+        required={**_asset, **_reference},
+        optional=_described,
+        build=lambda found: VoidHoldAction(**found),
+        for_lots=("asset_id",),
     ),
     ActionType.TAG: Specification({"tag": forms.tag}, _any_state, lambda found: TagAction(**found)),
     ActionType.UNTAG: Specification({"tag": forms.tag}, _any_state, lambda found: TagAction(**found, remove=True)),
@@ -188,7 +174,7 @@ def _parse_action(raw: object, path: str, assets: Assets | None) -> tuple[Action
         specification = SPECIFICATIONS[ActionType(str(_type(given["type"])))]
     except Malformed as error:
         return None, [*error.faults(f"{path}.type", given["type"]), *_unknown(given, path)]
-    return _Reader(specification, given, path).read(assets)
+    return Reader(specification, given, path).read(assets)
 
 
 def _unknown(given: Mapping[str, object], path: str) -> list[Fault]:
@@ -197,65 +183,3 @@ def _unknown(given: Mapping[str, object], path: str) -> list[Fault]:
         for key, value in given.items()
         if key not in KNOWN_FIELDS
     ]
-
-
-class _Reader:
-    """Reads one action of a known type and gathers its faults: missing fields in table order, then others as sent."""
-
-    def __init__(self, specification: Specification, given: Mapping[str, object], path: str) -> None:
-        self.specification = specification
-        self.given = given
-        self.path = path
-        self.found: Fields = {}
-        self.faults: dict[str, list[Fault]] = {}
-
-    def read(self, assets: Assets | None) -> tuple[Action | None, list[Fault]]:
-        """The action, or None and its faults."""
-        for name in self.specification.required:
-            if name not in self.given:
-                self.refuse(name, Flaw("required", "This field is required"))
-        for name, value in self.given.items():
-            if name != "type":
-                self.field(name, value)
-        # a malformed field counts as there, without a value
-        for name, flaw in self.specification.check({name: self.found.get(name) for name in self.given}):
-            if name not in self.faults:
-                self.refuse(name, flaw)
-        if assets is not None and "asset_id" in self.found:
-            self.check_asset(assets.get(self.found["asset_id"]))
-        if not self.faults:
-            return self.specification.build(self.found), []
-        order = [name for name in self.faults if name not in self.given] + [name for name in self.given if name in self.faults]
-        return None, [fault for name in order for fault in self.faults[name]]
-
-    def refuse(self, name: str, *flaws: Flaw) -> None:
-        faults = Malformed(*flaws).faults(f"{self.path}.{name}", self.given.get(name))
-        self.faults.setdefault(name, []).extend(faults)
-
-    def field(self, name: str, value: object) -> None:
-        parser = self.specification.parser(name)
-        if parser is None:
-            is_known = name in KNOWN_FIELDS
-            no_such = (
-                Flaw("not_allowed", "This action type has no such field") if is_known else Flaw("unknown_field", "Unknown field")
-            )
-            self.refuse(name, no_such)
-            return
-        try:
-            self.found[name] = parser(value)
-        except Malformed as error:
-            self.refuse(name, *error.flaws)
-
-    def check_asset(self, asset: AssetTerms | None) -> None:
-        if asset is None:
-            self.refuse("asset_id", Flaw("invalid", "Not an active asset linked to the program", "linked asset"))
-            return
-        amount = self.found.get("amount")
-        if isinstance(amount, Decimal) and not 0 < to_scale(amount, asset.scale) < CEILING:
-            self.refuse(
-                "amount",
-                Flaw("out_of_range", f"Out of bounds when rounded to {asset.scale} decimals", "decimal string"),
-            )
-        for name in ("expires_at", "matures_at"):
-            if name in self.found and not asset.is_lot and name not in self.faults:
-                self.refuse(name, Flaw("not_allowed", "Only for LOT assets"))

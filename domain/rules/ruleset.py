@@ -6,14 +6,26 @@ from uuid import UUID
 
 from domain.cel import Expression
 from domain.ledger.accounts import Bucket
-from domain.rules.actions import Action, AttributeAction, CounterAction, CreditAction, DebitAction
+from domain.rules.actions import (
+    Action,
+    AttributeAction,
+    CounterAction,
+    CreditAction,
+    DebitAction,
+    ForfeitAction,
+    MoneyAction,
+    VoidHoldAction,
+)
 from domain.rules.rule import CompiledRule
 from domain.rules.targets import TargetKind
 
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """The active rules of a program by ascending order; id 0 stands for a program that never had a rule."""
+    """The active rules of a program by ascending order; id 0 stands for a program that never had a rule.
+
+    `may_credit` and `may_debit` tell whether value may come to holders and leave them; a hold and a release only move it.
+    """
 
     id: int
     program_id: UUID
@@ -35,10 +47,10 @@ class RuleSet:
         derived: dict[str, object] = {
             "rules": rules,
             "reads": frozenset(name for rule in rules for found in expressions(rule) for name in found.reads),
-            "asset_ids": frozenset(action.asset_id for action in actions if isinstance(action, CreditAction | DebitAction)),
+            "asset_ids": frozenset(action.asset_id for action in actions if isinstance(action, MoneyAction)),
             "target_kinds": frozenset(action.target.kind for action in actions),
             "may_credit": any(isinstance(action, CreditAction) for action in actions),
-            "may_debit": any(isinstance(action, DebitAction) for action in actions),
+            "may_debit": any(isinstance(action, DebitAction | ForfeitAction | VoidHoldAction) for action in actions),
             "needs_lots": any(_needs_lots(action) for action in actions),
             "names_targets": any(action.target.value is not None for action in actions),
             "_by_event_type": {name: tuple(rule for rule in rules if _admits(rule, name)) for name in types},
@@ -63,10 +75,8 @@ def expressions(rule: CompiledRule) -> Iterator[Expression]:
 
 def _values(action: Action) -> tuple[object, ...]:
     target = action.target.value
-    if isinstance(action, CreditAction):
+    if isinstance(action, MoneyAction):
         return action.amount, action.reference_id, target
-    if isinstance(action, DebitAction):
-        return action.amount, target
     if isinstance(action, CounterAction | AttributeAction):
         return action.value, target
     return (target,)
@@ -79,4 +89,4 @@ def _admits(rule: CompiledRule, event_type: str) -> bool:
 def _needs_lots(action: Action) -> bool:
     if isinstance(action, CreditAction):
         return action.reference_id is not None and action.bucket is Bucket.AVAILABLE
-    return isinstance(action, DebitAction)
+    return isinstance(action, MoneyAction)

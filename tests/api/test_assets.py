@@ -1,9 +1,10 @@
-"""programs-assets.md, Acceptance examples: assets, through real HTTP; what needs money operations is with the ledger's tests."""
+"""programs-assets.md, Acceptance examples: assets, through real HTTP."""
 
 import pytest
 
 from db.session import Database
 from tests.api.helpers import asset, faults, program, rows
+from tests.api.routes.money import Money
 from tests.support.client import Tenant
 
 POINTS = {"name": "Loyalty Points", "inventory_mode": "SIMPLE", "issuance_policy": "UNLIMITED", "scale": 0}
@@ -70,6 +71,32 @@ def test_assets_05_ceiling(api: Tenant) -> None:
     assert api.patch(path, {"max_transaction_amount": None})["max_transaction_amount"] is None
 
 
+@pytest.mark.example("programs-assets.md", "assets 5")
+def test_assets_05_the_ceiling_counts_from_the_next_operation_on(api: Tenant) -> None:
+    money = Money(api)
+    path = f"/v1/assets/{money.asset('MILES')}"
+    api.patch(path, {"name": "Premium", "max_transaction_amount": "5000.00"})
+    money.credit("MILES", "5000")
+    with money.unchanged():
+        refused = money.credit("MILES", "5001", 422)
+    details = {"asset_id": money.asset("MILES"), "max_transaction_amount": "5000", "requested": "5001"}
+    assert (refused["code"], refused["details"]) == ("max_transaction_amount_exceeded", details)
+    api.patch(path, {"max_transaction_amount": None})
+    money.credit("MILES", "5001")
+    assert money.balance("MILES") == "10001/0/0"
+
+
+@pytest.mark.example("programs-assets.md", "assets 6")
+def test_assets_06_a_new_symbol_shows_in_older_postings(api: Tenant) -> None:
+    money = Money(api)
+    entry = money.credit("USD", "1")["journal_entry_id"]
+    assert api.patch(f"/v1/assets/{money.asset('USD')}", {"symbol": "STAR"})["symbol"] == "STAR"
+    assert {row["asset_symbol"] for row in api.get(f"/v1/journal-entries/{entry}")["postings"]} == {"STAR"}
+    [listed] = api.get("/v1/journal-entries")["data"]
+    assert {row["asset_symbol"] for row in listed["postings"]} == {"STAR"}
+    assert [row["symbol"] for row in rows(api, f"/v1/participants/{money.participant}/balances")] == ["STAR"]
+
+
 @pytest.mark.example("programs-assets.md", "assets 7")
 @pytest.mark.example("programs-assets.md", "assets 8")
 def test_assets_07_08_archiving_is_final(api: Tenant) -> None:
@@ -85,6 +112,19 @@ def test_assets_07_08_archiving_is_final(api: Tenant) -> None:
     assert refused["code"] == "asset_archived"
 
 
+@pytest.mark.example("programs-assets.md", "assets 7")
+def test_assets_07_an_archived_asset_still_shows_its_balances(api: Tenant) -> None:
+    money = Money(api)
+    money.credit("USD", "7.00")
+    path = f"/v1/assets/{money.asset('USD')}"
+    assert api.patch(path, {"status": "ARCHIVED"})["deleted_at"] is not None
+    with money.unchanged():
+        refused = money.credit("USD", "1", 409)
+    assert (refused["code"], refused["details"]) == ("asset_archived", {"asset_id": money.asset("USD")})
+    assert money.balance("USD") == "7.00/0.00/0.00"
+    assert len(money.entries()) == 1
+
+
 @pytest.mark.example("programs-assets.md", "assets 9")
 def test_assets_09_expiry_notice(api: Tenant) -> None:
     program_id = program(api)
@@ -94,11 +134,14 @@ def test_assets_09_expiry_notice(api: Tenant) -> None:
     assert api.patch(path, {"expiry_notice_days": None})["expiry_notice_days"] is None
     for value, reason in ((0, "out_of_range"), (366, "out_of_range"), ("30", "invalid")):
         assert faults(api.patch(path, {"expiry_notice_days": value}, 400)) == [("expiry_notice_days", reason)]
+        lot = POINTS | {"program_id": program_id, "symbol": "S", "inventory_mode": "LOT", "expiry_notice_days": value}
+        assert faults(api.post("/v1/assets", lot, 400)) == [("expiry_notice_days", reason)]
     body = POINTS | {"program_id": program_id, "symbol": "S", "expiry_notice_days": 30}
     assert faults(api.post("/v1/assets", body, 400)) == [("expiry_notice_days", "not_allowed")]
     simple = asset(api, program_id)
     refused = api.patch(f"/v1/assets/{simple['id']}", {"expiry_notice_days": 30}, 400)
     assert faults(refused) == [("expiry_notice_days", "not_allowed")]
+    assert [row["id"] for row in rows(api, "/v1/assets")] == [simple["id"], lots["id"]]
 
 
 def test_missing_fields_come_in_the_order_of_the_table(api: Tenant) -> None:
@@ -168,5 +211,6 @@ def test_another_tenant_sees_nothing(api: Tenant, stranger: Tenant) -> None:
     stranger.patch(f"/v1/assets/{asset_id}", {"name": "mine"}, 404)
     refused = stranger.post("/v1/assets", POINTS | {"program_id": program_id, "symbol": "X"}, 404)
     assert refused["details"] == {"resource": "program", "id": program_id, "field": "program_id"}
-    assert stranger.get("/v1/assets", program_id=program_id)["data"] == []
+    unknown = {"resource": "program", "id": program_id, "field": "program_id"}
+    assert stranger.get("/v1/assets", 404, program_id=program_id)["details"] == unknown
     asset(stranger, program(stranger), symbol="PTS")

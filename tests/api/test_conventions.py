@@ -43,8 +43,13 @@ class Money:
 
 
 @pytest.mark.example("conventions.md", 1)
-def test_conventions_01_no_key(base_url: str) -> None:
-    answer = httpx.get(f"{base_url}/v1/programs")
+def test_conventions_01_no_key(database: Database, settings: Settings) -> None:
+    limited = settings.model_copy(update={"rate_limit": "1000/3000"})
+    with serve(create_app(limited, parts=())) as url:
+        answer = httpx.get(f"{url}/v1/programs")
+        tenant = new_tenant(database, url)
+        assert "x-ratelimit-limit" in tenant.http.get("/v1/programs").headers
+        tenant.http.close()
     assert answer.status_code == 401
     assert answer.json()["code"] == "unauthorized"
     assert answer.headers["www-authenticate"] == "Bearer"
@@ -177,7 +182,9 @@ def test_conventions_12_key_in_the_header(api: Tenant) -> None:
     assert again.headers["idempotency-replayed"] == "true"
     assert money.held_and_available() == ("10.00", "10.00")
     differs = money.send("hold", {"amount": "10.00", "idempotency_key": "h-4"}, **{"Idempotency-Key": "h-3"})
+    assert differs.status_code == 400
     assert faults(differs.json()) == [("Idempotency-Key", "invalid")]
+    assert money.held_and_available() == ("10.00", "10.00")
 
 
 @pytest.mark.example("conventions.md", 13)

@@ -156,6 +156,7 @@ def test_archiving_is_final(api: Tenant, people: tuple[str, str, str]) -> None:
     ):
         refused = api.call(method, path + rest, 409, json=body)
         assert (refused["code"], refused["details"]) == ("group_archived", {"group_id": group})
+    assert api.patch(path, {}) == archived, "an empty object changes nothing"
     assert api.get(path) == archived | {"balances": {}}
     assert len(members(api, group)) == 2
 

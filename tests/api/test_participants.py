@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 
 from tests.api.helpers import faults, history, participant, program, rows
+from tests.api.routes.money import Money, shape
 from tests.support.client import Tenant
 
 U1 = {"external_id": "u1", "tags": ["VIP", "vip"], "attributes": {"city": "Rome"}}
@@ -45,6 +46,7 @@ def test_participants_02_upsert(api: Tenant) -> None:
 )
 def test_participants_03_bad_input(api: Tenant, body: dict[str, object], fault: tuple[str, str]) -> None:
     assert faults(api.post("/v1/participants", body, 400)) == [fault]
+    assert api.get("/v1/participants")["data"] == []
 
 
 @pytest.mark.example("participants-groups.md", "participants 4")
@@ -60,25 +62,38 @@ def test_participants_04_find_by_external_id(api: Tenant) -> None:
 @pytest.mark.example("participants-groups.md", "participants 5")
 def test_participants_05_status_has_its_own_endpoint(api: Tenant) -> None:
     path = f"/v1/participants/{participant(api)}"
+    before = api.get(path)
     assert faults(api.patch(path, {"status": "CLOSED"}, 400)) == [("status", "not_allowed")]
+    assert api.get(path) == before
     assert api.patch(path, {"status": "ACTIVE"})["status"] == "ACTIVE"
 
 
 @pytest.mark.example("participants-groups.md", "participants 6")
 def test_participants_06_suspended_ones_still_have_state(api: Tenant) -> None:
-    path = f"/v1/participants/{participant(api)}"
+    money = Money(api)
+    money.credit("USD", "10.00")
+    path = f"/v1/participants/{money.participant}"
     suspended = api.patch(f"{path}/status", {"status": "SUSPENDED"})
     assert suspended["status"] == "SUSPENDED"
     assert api.patch(f"{path}/status", {"status": "SUSPENDED"}) == suspended
+    with money.unchanged():
+        refused = money.credit("USD", "1", 409)
+    expected = {"participant_id": money.participant, "status": "SUSPENDED"}
+    assert (refused["code"], refused["details"]) == ("participant_inactive", expected)
+    assert shape(money.act("forfeit", "USD", bucket="AVAILABLE")) == "0.00/0.00/0.00"
     api.call("PUT", f"{path}/state/tags/x", 201)
     assert api.patch(f"{path}/status", {"status": "ACTIVE"})["status"] == "ACTIVE"
+    assert shape(money.credit("USD", "1")) == "1.00/0.00/0.00"
 
 
 @pytest.mark.example("participants-groups.md", "participants 7")
 def test_participants_07_external_ids_are_unique(api: Tenant) -> None:
     participant(api, external_id="taken")
-    refused = api.patch(f"/v1/participants/{participant(api)}", {"external_id": "taken"}, 409)
+    path = f"/v1/participants/{participant(api)}"
+    before = api.get(path)
+    refused = api.patch(path, {"external_id": "taken", "email": "a@b.io"}, 409)
     assert (refused["code"], refused["details"]) == ("external_id_conflict", {"external_id": "taken"})
+    assert api.get(path) == before
 
 
 @pytest.mark.example("participants-groups.md", "participants 9")
@@ -174,6 +189,11 @@ class TestList:
                 break
             page = api.get("/v1/participants", **query, cursor=page["pagination"]["next_cursor"])
         assert seen == (made if order == "asc" else made[::-1])
+
+    def test_unknown_programs_are_refused(self, api: Tenant, stranger: Tenant) -> None:
+        theirs = program(stranger)
+        refused = api.get("/v1/participants", 404, program_id=theirs)
+        assert refused["details"] == {"resource": "program", "id": theirs, "field": "program_id"}
 
     def test_from_after_to_is_refused(self, api: Tenant) -> None:
         bad = api.get("/v1/participants", 400, **{"from": "2026-02-01T00:00:00Z", "to": "2026-01-31T23:59:59Z"})

@@ -25,12 +25,14 @@ def test_programs_01_create(api: Tenant) -> None:
 @pytest.mark.example("programs-assets.md", "programs 7")
 def test_programs_07_bad_targets(api: Tenant) -> None:
     path = f"/v1/programs/{program(api)}"
+    before = api.get(path)
     alone = api.patch(path, {"redemption_target_type": "LEDGER_ENTITY"}, 400)
     assert faults(alone) == [("redemption_target_entity_id", "required")]
     body = {"redemption_target_type": "SYSTEM_BREAKAGE", "redemption_target_entity_id": str(uuid4())}
     assert faults(api.patch(path, body, 400)) == [("redemption_target_entity_id", "not_allowed")]
     assert faults(api.patch(path, {"status": "PAUSED"}, 400)) == [("status", "invalid")]
     assert faults(api.patch(path, {"status": "active"}, 400)) == [("status", "invalid")]
+    assert api.get(path) == before
 
 
 @pytest.mark.example("programs-assets.md", "programs 8")

@@ -1,15 +1,13 @@
-"""participants-groups.md, Acceptance examples: state, through real HTTP; what rules do to state is with their tests."""
+"""participants-groups.md, Acceptance examples: state, through real HTTP; what rules do to it is in tests/spec."""
 
-import time
-from collections.abc import Callable
-from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
 
-from tests.api.helpers import faults, history, participant, state_path
+from tests.api.helpers import faults, history, participant, program, state_path
 from tests.support.client import Tenant
+from tests.support.clock import Clock
 
 
 @pytest.fixture
@@ -46,24 +44,46 @@ def test_state_03_counters_print_plainly(api: Tenant, person: str) -> None:
 
 
 @pytest.mark.example("participants-groups.md", "state 4")
-def test_state_04_auto_reset_shows_zero(api: Tenant, person: str) -> None:
+def test_state_04_auto_reset_shows_zero(timed: Tenant, clock: Clock) -> None:
+    person = participant(timed)
     path = state_path(person, "counters/daily")
-    written = api.call("PUT", path, 200, json={"value": "5", "reset_after": "1s"})
-    assert (written["value"], written["reset_after"]) == ("5", "1s")
-    shown = _when(lambda: api.get(path), lambda counter: counter["value"] == "0")
-    assert shown["last_reset_at"] == written["last_reset_at"]
-    assert api.get(state_path(person, "counters"))["data"] == [shown]
-    assert api.get(f"/v1/participants/{person}")["counters"] == {"daily": "0"}
+    written = timed.call("PUT", path, 200, json={"value": "5", "reset_after": "2s"})
+    assert (written["value"], written["reset_after"]) == ("5", "2s")
+    assert timed.get(path) == written
+    clock.forward(3)
+    shown = timed.get(path)
+    assert (shown["value"], shown["last_reset_at"]) == ("0", written["last_reset_at"])
+    assert timed.get(state_path(person, "counters"))["data"] == [shown]
+    assert timed.get(f"/v1/participants/{person}")["counters"] == {"daily": "0"}
+    assert history(timed, person) == [("set", "daily", None, "5")]
+
+
+@pytest.mark.parametrize("status", [200, 204])
+def test_a_lapsed_counter_is_reset_before_it_is_written_or_deleted(timed: Tenant, clock: Clock, status: int) -> None:
+    person = participant(timed)
+    path = state_path(person, "counters/daily")
+    timed.call("PUT", path, 200, json={"value": "5", "reset_after": "2s"})
+    clock.forward(3)
+    if status == 200:
+        written = timed.call("PUT", path, 200, json={"value": "7"})
+        assert (written["value"], written["reset_after"]) == ("7", "2s")
+        last = ("set", "daily", "0", "7")
+    else:
+        timed.call("DELETE", path, 204)
+        last = ("delete", "daily", "0", None)
+    assert history(timed, person) == [last, ("auto_reset", "daily", "5", "0"), ("set", "daily", None, "5")]
 
 
 @pytest.mark.example("participants-groups.md", "state 5")
-def test_state_05_auto_reset_is_removed(api: Tenant, person: str) -> None:
+def test_state_05_auto_reset_is_removed(timed: Tenant, clock: Clock) -> None:
+    api, person = timed, participant(timed)
     path = state_path(person, "counters/daily")
     api.call("PUT", path, 200, json={"value": "5", "reset_after": "2s"})
     kept = api.call("PUT", path, 200, json={"value": "6"})
     assert kept["reset_after"] == "2s"
     removed = api.call("PUT", path, 200, json={"value": "1", "reset_after": ""})
     assert (removed["value"], removed["reset_after"], removed["last_reset_at"]) == ("1", None, None)
+    clock.forward(3)
     assert api.get(state_path(person, "counters"))["data"] == [{"key": "daily", "value": "1"}]
 
 
@@ -89,6 +109,7 @@ def test_state_06_bad_counters(api: Tenant, person: str, body: dict[str, object]
         assert found["value"] == body["value"]
     else:
         assert faults(found) == [fault]
+        assert api.get(state_path(person, "counters"))["data"] == history(api, person) == []
 
 
 @pytest.mark.example("participants-groups.md", "state 7")
@@ -110,6 +131,7 @@ def test_state_08_bad_attributes(api: Tenant, person: str) -> None:
     long = api.call("PUT", state_path(person, f"attributes/{'k' * 256}"), 400, json={"value": "x"})
     assert faults(long) == [("key", "too_long")]
     assert faults(api.call("PUT", state_path(person, "attributes/a"), 400, json={"value": "x" * 4097})) == [("value", "too_long")]
+    assert api.get(state_path(person, "attributes"))["data"] == history(api, person) == []
 
 
 @pytest.mark.example("participants-groups.md", "state 9")
@@ -161,6 +183,8 @@ def test_history_filters_and_author(api: Tenant, person: str) -> None:
     rest = api.get(path, cursor=first["pagination"]["next_cursor"])
     assert (len(first["data"]), len(rest["data"])) == (2, 1)
     assert faults(api.get(path, 400, limit="101")) == [("limit", "out_of_range")]
+    assert api.get(path, program_id=program(api))["data"] == []
+    assert api.get(path, 404, program_id=str(uuid4()))["details"]["field"] == "program_id"
     assert faults(api.get(path, 400, state_type="TAG")) == [("state_type", "invalid")]
 
 
@@ -177,12 +201,3 @@ def test_another_tenant_sees_nothing(api: Tenant, stranger: Tenant, person: str)
     stranger.get(f"/v1/participants/{person}/activity/state-history", 404)
     assert api.get(state_path(person, "counters/n"))["value"] == "1"
     assert api.get(state_path(str(uuid4()), "tags"), 404)["details"]["resource"] == "participant"
-
-
-def _when(ask: Callable[[], dict[str, Any]], holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """Ask until it holds, for five seconds at most."""
-    deadline = time.monotonic() + 5
-    while not holds(found := ask()):
-        assert time.monotonic() < deadline, found
-        time.sleep(0.1)
-    return found

@@ -49,6 +49,13 @@ MONEY: tuple[dict[str, Any], ...] = (
     {"type": "DEBIT", "asset_id": "{cash}", "amount": "1.25", "bucket": "HELD"},
     {"type": "DEBIT", "asset_id": "{miles}", "amount": "1.5"},
     {"type": "DEBIT", "asset_id": "{miles}", "amount": "9", "allow_negative": True},
+    {"type": "HOLD", "asset_id": "{pts}", "amount": "2", "reference_id": "event.ref", "expires_at": "1us"},
+    {"type": "HOLD", "asset_id": "{miles}", "reference_id": "event.ref"},
+    {"type": "RELEASE", "asset_id": "{miles}"},
+    {"type": "RELEASE", "asset_id": "{pts}", "reference_id": "event.ref"},
+    {"type": "FORFEIT", "asset_id": "{miles}", "amount": "1"},
+    {"type": "FORFEIT", "asset_id": "{cash}"},
+    {"type": "VOID_HOLD", "asset_id": "{miles}", "reference_id": "event.ref"},
 )
 STATE: tuple[dict[str, Any], ...] = (
     {"type": "TAG", "tag": "vip"},

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -111,10 +111,10 @@ def test_one_culprit_stops_nobody(ledger: Database, monkeypatch: pytest.MonkeyPa
     pass_hours(ledger, 2)
     settle_all = due.settle_all
 
-    def broken(session: Session, organization_id: UUID, holder_ids: list[UUID]) -> tuple[int, int]:
+    def broken(session: Session, organization_id: UUID, holder_ids: list[UUID], until: datetime | None) -> tuple[int, int]:
         if people[2] in holder_ids:
             raise ArithmeticError
-        return settle_all(session, organization_id, holder_ids)
+        return settle_all(session, organization_id, holder_ids, until)
 
     monkeypatch.setattr(due, "settle_all", broken)
     report = post(ledger)

@@ -56,7 +56,7 @@ def counting(shop: Shop) -> None:
 
 def due_now(shop: Shop) -> None:
     """Let the time pass that events wait for another attempt."""
-    shop.fetch("UPDATE event_queue SET not_before = openscrip_now() - interval '1 ms' WHERE not_before IS NOT NULL RETURNING 1")
+    shop.fetch("UPDATE event_queue SET not_before = clock_timestamp() - interval '1 ms' WHERE not_before IS NOT NULL RETURNING 1")
 
 
 class TestExactlyOnce:

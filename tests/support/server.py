@@ -24,6 +24,7 @@ def serve(app: FastAPI) -> Iterator[str]:
     deadline = time.monotonic() + 30
     while not server.started:
         if not thread.is_alive() or time.monotonic() > deadline:
+            listener.close()
             raise RuntimeError("the API didn't start")
         time.sleep(0.01)
     try:

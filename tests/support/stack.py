@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from temporalio.client import Client
 
@@ -37,8 +37,8 @@ class Stack:
 
 
 @contextlib.contextmanager
-def run_stack(database_url: str, temporal: EmbeddedTemporal, data_dir: Path) -> Iterator[Stack]:
-    """Run API and worker against these servers."""
+def run_stack(database_url: str, temporal: EmbeddedTemporal, data_dir: Path, **changed: Any) -> Iterator[Stack]:
+    """Run API and worker against these servers, with the settings in `changed` as they are there."""
     settings = Settings(
         database_url=database_url,
         temporal_address=temporal.address,
@@ -47,7 +47,7 @@ def run_stack(database_url: str, temporal: EmbeddedTemporal, data_dir: Path) -> 
         rate_limit="off",
         sweep_seconds=SWEEP_SECONDS,
         database_pool_size=8,
-    )
+    ).model_copy(update=changed)
     with LoopThread() as loop, contextlib.closing(Database(database_url, pool_size=8)) as database:
         client = loop.run(connect(settings))
         with run_worker(settings, loop), serve(create_app(settings)) as url:

@@ -19,9 +19,9 @@ from tests.workflows import servers, timers
 from tests.workflows.lanes import Queue, Script, report, wake, working
 from tests.workflows.timers import Answers, due_report, hold_report
 from workflows import contracts
-from workflows.contracts import DueInput, HoldInput, HoldSignal, HoldState, LaneStatus
+from workflows.contracts import ClockInput, DueInput, HoldInput, HoldSignal, HoldState, LaneStatus
 from workflows.policies import LANE_IDLE
-from workflows.signals import start_hold
+from workflows.signals import start_clock, start_hold
 
 HISTORIES = Path(__file__).parent / "histories"
 
@@ -131,6 +131,15 @@ async def reconciliation(environment: WorkflowEnvironment) -> WorkflowHistory:
         return await flow.fetch_history()
 
 
+async def moved_clock(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """Two slices: one that stops on its way, past the deadline of a hold, and one that arrives."""
+    async with timers.working(environment.client, Answers()) as queue:
+        wanted = ClockInput(target=timers.MOMENT, seconds=30.0)
+        flow = await start_clock(environment.client, wanted, timedelta(seconds=30), queue=queue)
+        await flow.result()
+        return await flow.fetch_history()
+
+
 @asynccontextmanager
 async def _shut_down(environment: WorkflowEnvironment) -> AsyncIterator[WorkflowEnvironment]:
     try:
@@ -147,6 +156,7 @@ SHORT: dict[str, Recorder] = {
     "hold_expired": expired_hold,
     "hold_voided": voided_hold,
     "reconcile": reconciliation,
+    "clock": moved_clock,
 }
 
 

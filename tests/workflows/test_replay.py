@@ -13,7 +13,8 @@ from temporalio.workflow import NondeterminismError
 from runtime.settings import Settings
 from runtime.temporal import data_converter, sandbox_runner
 from tests.workflows.record import HISTORIES
-from workflows import due_work, event_lane, hold
+from workflows import clock, due_work, event_lane, hold
+from workflows.clock import ClockWorkflow
 from workflows.due_work import DueWorkWorkflow
 from workflows.event_lane import EventLaneWorkflow
 from workflows.hold import HoldWorkflow
@@ -21,7 +22,7 @@ from workflows.lane_sweep import LaneSweepWorkflow
 from workflows.reconcile import ReconcileWorkflow
 
 RECORDED = sorted(HISTORIES.glob("*.json"))
-FLOWS = (EventLaneWorkflow, LaneSweepWorkflow, DueWorkWorkflow, HoldWorkflow, ReconcileWorkflow)
+FLOWS = (EventLaneWorkflow, LaneSweepWorkflow, DueWorkWorkflow, HoldWorkflow, ReconcileWorkflow, ClockWorkflow)
 
 
 def replay(file: Path, *flows: type) -> None:
@@ -85,7 +86,15 @@ def test_a_changed_lane_turns_red(name: str, tmp_path: Path, monkeypatch: pytest
 TIMER_ALTERATIONS = {
     "due_renamed": (due_work, "DueWorkWorkflow", "due_work", '"post_due"', '"post_everything"'),
     "due_sleepless": (due_work, "DueWorkWorkflow", "due_work", "if not report.more:", "if report.failed:"),
-    "hold_deaf": (hold, "HoldWorkflow", "hold_expired", "        self._changed = True\n", ""),
+    "hold_deaf": (
+        hold,
+        "HoldWorkflow",
+        "hold_expired",
+        "        self._told = _ENDED_BY[signal]\n        self._changed = True\n",
+        "        self._told = _ENDED_BY[signal]\n",
+    ),
+    "clock_hasty": (clock, "ClockWorkflow", "clock", "while not self._result.reached and workflow.now() < ends_at:", "if True:"),
+    "clock_silent": (clock, "ClockWorkflow", "clock", "            await self._wake(report)\n", ""),
     "hold_endless": (
         hold,
         "HoldWorkflow",

@@ -18,12 +18,14 @@ from activities.due import DueActivities, HoldActivities
 from db.session import Database
 from runtime.temporal import sandbox_runner
 from tests.support.loop import LoopThread
-from workflows.contracts import DueReport, HoldInput, HoldReport, HoldState, ReconcileReport
+from workflows.clock import ClockWorkflow
+from workflows.contracts import ClockInput, ClockReport, DueReport, HoldInput, HoldReport, HoldState, ReconcileReport
 from workflows.due_work import DueWorkWorkflow
 from workflows.hold import HoldWorkflow
 from workflows.reconcile import ReconcileWorkflow
 
-FLOWS = (DueWorkWorkflow, HoldWorkflow, ReconcileWorkflow)
+FLOWS = (DueWorkWorkflow, HoldWorkflow, ReconcileWorkflow, ClockWorkflow)
+_HOLD = HoldInput(hold_id=UUID(int=7), organization_id=UUID(int=1), program_id=UUID(int=2))
 MOMENT = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
 
 
@@ -67,9 +69,20 @@ class Answers:
     async def reconcile_flows(self) -> ReconcileReport:
         return ReconcileReport(holds=2)
 
+    @activity.defn
+    def move_clock(self, call: ClockInput) -> ClockReport:
+        with self._lock:
+            self.looks += 1
+            steps = 2 if self.looks == 1 else 1
+            return ClockReport(now=call.target, steps=steps, reached=self.looks > 1, passed_holds=[_HOLD] * (2 - steps))
+
+    @activity.defn
+    async def wake_sleepers(self, passed: list[HoldInput]) -> int:
+        return len(passed)
+
     @property
     def activities(self) -> list[Any]:
-        return [self.post_due, self.attend_hold, self.reconcile_flows]
+        return [self.post_due, self.attend_hold, self.reconcile_flows, self.move_clock, self.wake_sleepers]
 
 
 class JumpingClock:

@@ -1,5 +1,7 @@
 """A program with assets and a participant, and short words for what tests do to balances over HTTP."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -22,8 +24,13 @@ class Money:
     assets: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.program = self.api.post("/v1/programs", {"name": "Shop"}, 201)["id"]
+        self.program = self.program or self.api.post("/v1/programs", {"name": "Shop"}, 201)["id"]
         self.participant = self.new_participant()
+
+    @property
+    def me(self) -> str:
+        """The holder's path."""
+        return f"/v1/participants/{self.participant}"
 
     def new_participant(self) -> str:
         return self.api.post("/v1/participants", {"external_id": f"u-{uuid4()}"}, 201)["id"]
@@ -35,10 +42,9 @@ class Money:
         return self.assets[symbol]
 
     def act(self, operation: str, symbol: str, status: int = 200, *, headers: dict[str, str] | None = None, **body: Any) -> Any:
-        """One of the five operations on the participant's balance of an asset."""
+        """One of the five operations on the holder's balance of an asset."""
         body = {"program_id": self.program, "asset_id": self.asset(symbol), "description": "test", **body}
-        path = f"/v1/participants/{self.participant}/balances/{operation}"
-        return self.api.post(path, body, status, headers=headers or {})
+        return self.api.post(f"{self.me}/balances/{operation}", body, status, headers=headers or {})
 
     def credit(self, symbol: str, amount: str, status: int = 200, **body: Any) -> Any:
         return self.act("adjust", symbol, status, type="CREDIT", amount=amount, **body)
@@ -58,7 +64,7 @@ class Money:
 
     def balance(self, symbol: str) -> str:
         """available/held/deferred, as the specification writes it."""
-        [row] = self.api.get(f"/v1/participants/{self.participant}/balances", asset_id=self.asset(symbol))["data"]
+        [row] = self.api.get(f"{self.me}/balances", asset_id=self.asset(symbol))["data"]
         return f"{row['available']}/{row['held']}/{row['deferred']}"
 
     def in_wallet(self, symbol: str) -> str:
@@ -66,8 +72,21 @@ class Money:
         return row["available"]
 
     def lots(self, symbol: str, **query: Any) -> list[Any]:
-        path = f"/v1/participants/{self.participant}/balances/lots"
-        return self.api.call("GET", path, 200, params={"asset_id": self.asset(symbol), **query})["data"]
+        return self.api.call("GET", f"{self.me}/balances/lots", 200, params={"asset_id": self.asset(symbol), **query})["data"]
+
+    def everything(self) -> list[Any]:
+        """All that the API shows of the holder's money, the program's wallets, and the journal."""
+        of_holder = (self.me, f"{self.me}/balances", f"{self.me}/activity/history", f"{self.me}/activity/state-history")
+        paths = (*of_holder, f"/v1/programs/{self.program}/balance", "/v1/journal-entries")
+        with_lots = [symbol for symbol in self.assets if ASSETS[symbol]["inventory_mode"] == "LOT"]
+        return [*(self.api.get(path) for path in paths), *(self.lots(symbol) for symbol in with_lots)]
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """What is done inside changes nothing."""
+        before = self.everything()
+        yield
+        assert self.everything() == before
 
     def entries(self, **query: Any) -> list[Any]:
         """The participant's journal entries, oldest first."""
@@ -77,6 +96,27 @@ class Money:
         """Entity type (of the participant: bucket), amount of each posting of an entry."""
         entry = self.api.get(f"/v1/journal-entries/{entry_id}")
         return [(posting["entity_type"], posting["bucket"], posting["amount"]) for posting in entry["postings"]]
+
+
+@dataclass
+class Team(Money):
+    """The same for a group, of which the participant is the one member."""
+
+    group: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        body = {"name": "Team", "members": [{"participant_id": self.participant, "role": "ADMIN"}]}
+        self.group = self.api.post("/v1/groups", body, 201)["id"]
+
+    @property
+    def me(self) -> str:
+        return f"/v1/groups/{self.group}"
+
+    def balance(self, symbol: str) -> str:
+        rows = self.api.get(f"{self.me}/balances", program_id=self.program)["data"]
+        [row] = [row for row in rows if row["asset_id"] == self.asset(symbol)]
+        return f"{row['available']}/{row['held']}/{row['deferred']}"
 
 
 def shape(answer: dict[str, Any]) -> str:

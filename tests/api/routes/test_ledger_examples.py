@@ -1,23 +1,17 @@
-"""ledger.md, Acceptance examples, over HTTP. Durations of lots are shortened: what they show doesn't depend on the length."""
+"""ledger.md, Acceptance examples, over HTTP. Time passes by the clock of the database, which the tests move."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.api.routes.money import Money, lot_shape, shape
 from tests.support.client import Tenant
-
-SOON = "300ms"
+from tests.support.clock import Clock
 
 
 @pytest.fixture
-def money(api: Tenant) -> Money:
-    return Money(api)
-
-
-def wait(seconds: float = 0.35) -> None:
-    time.sleep(seconds)
+def money(timed: Tenant) -> Money:
+    return Money(timed)
 
 
 @pytest.mark.example("ledger.md", 1)
@@ -28,8 +22,10 @@ def test_ledger_md_01_rounding(money: Money) -> None:
         ("SYSTEM_ISSUANCE", "AVAILABLE", "-1.01"),
         ("PARTICIPANT", "AVAILABLE", "1.01"),
     ]
-    refused = money.credit("USD", "1.009", 400, headers={"Prefer": "handling=strict"})
-    assert refused["code"] == "invalid_scale"
+    with money.unchanged():
+        refused = money.credit("USD", "1.009", 400, headers={"Prefer": "handling=strict"})
+    expected = {"field": "amount", "asset_id": money.asset("USD"), "scale": 2, "received": "1.009"}
+    assert (refused["code"], refused["details"]) == ("invalid_scale", expected)
     assert money.balance("USD") == "1.01/0.00/0.00"
 
 
@@ -37,7 +33,7 @@ def test_ledger_md_01_rounding(money: Money) -> None:
 def test_ledger_md_02_fifo(money: Money) -> None:
     money.credit("MILES", "100")
     money.credit("MILES", "50")
-    assert shape(money.debit("MILES", "120")) == "30/0/0"
+    assert shape(money.debit("MILES", "120")) == money.balance("MILES") == "30/0/0"
     assert [lot_shape(lot) for lot in money.lots("MILES")] == [("100", "0", "CONSUMED"), ("50", "30", "AVAILABLE")]
 
 
@@ -54,6 +50,22 @@ def test_ledger_md_03_split(money: Money) -> None:
     lots = money.lots("MILES")
     assert [lot["status"] for lot in lots] == ["AVAILABLE", "AVAILABLE"]
     assert lots[0]["created_at"] == lots[1]["created_at"]
+
+
+def test_a_later_hold_overwrites_the_reference_of_a_lot(money: Money) -> None:
+    money.credit("MILES", "10", bucket="HELD", reference_id="a")
+
+    def reference() -> str | None:
+        [lot] = money.lots("MILES")
+        return lot["reference_id"]
+
+    money.release("MILES", reference_id="a")
+    assert reference() == "a", "the last one it was held under"
+    money.hold("MILES", reference_id="b")
+    assert reference() == "b"
+    money.release("MILES")
+    money.hold("MILES")
+    assert reference() is None
 
 
 @pytest.mark.example("ledger.md", 4)
@@ -85,8 +97,10 @@ def test_ledger_md_05_settle_up_from_a_wallet(money: Money) -> None:
         ("PROGRAM", "AVAILABLE", "-15.00"),
     ]
     assert money.in_wallet("PROMO") == "55.00"
-    refused = money.credit("PROMO", "55.01", 422)
-    assert (refused["code"], refused["details"]["available"]) == ("insufficient_wallet", "55.00")
+    with money.unchanged():
+        refused = money.credit("PROMO", "55.01", 422)
+    details = {"asset_id": money.asset("PROMO"), "program_id": money.program, "available": "55.00", "requested": "55.01"}
+    assert (refused["code"], refused["details"]) == ("insufficient_wallet", details)
 
 
 @pytest.mark.example("ledger.md", 6)
@@ -99,16 +113,20 @@ def test_ledger_md_06_void(money: Money) -> None:
     voided = money.act("void-hold", "PROMO", reference_id="c")
     assert (voided["amount_processed"], shape(voided)) == ("30.00", "0.00/20.00/0.00")
     assert money.in_wallet("PROMO") == "80.00"
-    refused = money.act("void-hold", "PROMO", 422, reference_id="c")
-    assert (refused["code"], refused["details"]["requested"]) == ("insufficient_balance", None)
+    assert [lot_shape(lot) for lot in money.lots("PROMO")] == [("30.00", "0.00", "CONSUMED"), ("20.00", "20.00", "HELD")]
+    with money.unchanged():
+        refused = money.act("void-hold", "PROMO", 422, reference_id="c")
+    details = {"asset_id": money.asset("PROMO"), "bucket": "HELD", "available": "0.00", "requested": None}
+    assert (refused["code"], refused["details"]) == ("insufficient_balance", details)
 
 
 @pytest.mark.example("ledger.md", 7)
 def test_ledger_md_07_overdraft(money: Money) -> None:
     money.credit("MILES", "30")
-    refused = money.debit("MILES", "50", 422)
-    assert refused["code"] == "insufficient_balance"
-    assert (refused["details"]["available"], refused["details"]["requested"]) == ("30", "50")
+    with money.unchanged():
+        refused = money.debit("MILES", "50", 422)
+    details = {"asset_id": money.asset("MILES"), "bucket": "AVAILABLE", "available": "30", "requested": "50"}
+    assert (refused["code"], refused["details"]) == ("insufficient_balance", details)
     assert shape(money.debit("MILES", "50", allow_negative=True)) == "-20/0/0"
     assert [lot_shape(lot) for lot in money.lots("MILES")] == [("30", "0", "CONSUMED")]
     assert shape(money.credit("MILES", "15")) == "-5/0/0"
@@ -118,29 +136,31 @@ def test_ledger_md_07_overdraft(money: Money) -> None:
 
 
 @pytest.mark.example("ledger.md", 8)
-def test_ledger_md_08_expiry(money: Money) -> None:
-    money.credit("MILES", "100", expires_at=SOON)
-    wait()
+def test_ledger_md_08_expiry(money: Money, clock: Clock) -> None:
+    money.credit("MILES", "100", expires_at="2s")
+    assert money.balance("MILES") == "100/0/0"
+    clock.forward(3)
     assert money.balance("MILES") == "0/0/0"
     assert [lot_shape(lot) for lot in money.lots("MILES")] == [("100", "0", "EXPIRED")]
     [entry] = [entry for entry in money.entries() if entry["action_type"] == "EXPIRY"]
     assert (entry["description"], entry["created_by_api_key_id"]) == ("Lots expired", None)
     assert money.postings(entry["id"]) == [("PARTICIPANT", "AVAILABLE", "-100"), ("SYSTEM_BREAKAGE", "AVAILABLE", "100")]
-    assert money.debit("MILES", "10", 422)["details"]["available"] == "0"
+    with money.unchanged():
+        assert money.debit("MILES", "10", 422)["details"]["available"] == "0"
 
 
-def test_due_entries_stay_when_the_request_that_meets_them_is_refused(money: Money) -> None:
-    money.credit("MILES", "100", expires_at=SOON)
-    wait()
+def test_due_entries_stay_when_the_request_that_meets_them_is_refused(money: Money, clock: Clock) -> None:
+    money.credit("MILES", "100", expires_at="2s")
+    clock.forward(3)
     assert money.debit("MILES", "10", 422)["details"]["available"] == "0"
     assert [entry["action_type"] for entry in money.entries()] == ["CREDIT", "EXPIRY"]
 
 
 @pytest.mark.example("ledger.md", 9)
-def test_ledger_md_09_expiry_while_held(money: Money) -> None:
-    money.credit("MILES", "100", expires_at=SOON)
+def test_ledger_md_09_expiry_while_held(money: Money, clock: Clock) -> None:
+    money.credit("MILES", "100", expires_at="2s")
     money.hold("MILES")
-    wait()
+    clock.forward(3)
     assert money.balance("MILES") == "0/100/0"
     released = money.release("MILES")
     assert (released["amount_processed"], shape(released)) == ("100", "0/0/0")
@@ -149,11 +169,13 @@ def test_ledger_md_09_expiry_while_held(money: Money) -> None:
 
 
 @pytest.mark.example("ledger.md", 10)
-def test_ledger_md_10_maturity(money: Money) -> None:
-    credited = money.credit("MILES", "100", matures_at=SOON)
+def test_ledger_md_10_maturity(money: Money, clock: Clock) -> None:
+    credited = money.credit("MILES", "100", matures_at="2s")
     assert (credited["bucket"], shape(credited)) == ("DEFERRED", "0/0/100")
-    assert money.hold("MILES", "10", 422)["details"]["available"] == "0"
-    wait()
+    with money.unchanged():
+        refused = money.hold("MILES", "10", 422)
+    assert (refused["code"], refused["details"]["available"]) == ("insufficient_balance", "0")
+    clock.forward(3)
     assert money.balance("MILES") == "100/0/0"
     assert [entry["action_type"] for entry in money.entries()] == ["CREDIT", "MATURITY"]
 
@@ -162,8 +184,9 @@ def test_ledger_md_10_maturity(money: Money) -> None:
 def test_ledger_md_12_bad_input_and_retry(money: Money) -> None:
     money.credit("USD", "100")
     lot = "01890000-0000-7000-8000-0000000000d1"
-    for bad in ({"amount": "0"}, {"amount": "-1"}, {"lot_ids": [lot]}):
-        assert money.act("hold", "USD", 400, **bad)["code"] == "bad_request"
+    with money.unchanged():
+        for bad in ({"amount": "0"}, {"amount": "-1"}, {"lot_ids": [lot]}):
+            assert money.act("hold", "USD", 400, **bad)["code"] == "bad_request"
     with ThreadPoolExecutor(2) as pool:
         path = f"/v1/participants/{money.participant}/balances/adjust"
         body = {
@@ -175,16 +198,17 @@ def test_ledger_md_12_bad_input_and_retry(money: Money) -> None:
         }
         answers = list(pool.map(lambda _: money.api.http.post(path, json=body).status_code, range(2)))
     assert sorted(answers) == [200, 422]
+    assert money.balance("USD") == "20.00/0.00/0.00"
     first = money.hold("USD", "10", idempotency_key="k")
     assert money.hold("USD", "10", idempotency_key="k")["journal_entry_id"] == first["journal_entry_id"]
     assert [entry["action_type"] for entry in money.entries()].count("HOLD") == 1
 
 
 @pytest.mark.example("ledger.md", 13)
-def test_ledger_md_13_hold_deadline(money: Money) -> None:
+def test_ledger_md_13_hold_deadline(money: Money, clock: Clock) -> None:
     money.credit("MILES", "100")
-    assert shape(money.hold("MILES", "40", expires_at="1s")) == "60/40/0"
-    wait(1.05)
+    assert shape(money.hold("MILES", "40", expires_at="2s")) == "60/40/0"
+    clock.forward(3)
     assert shape(money.debit("MILES", "100")) == "0/0/0"
     entries = money.entries()
     assert [entry["action_type"] for entry in entries] == ["CREDIT", "HOLD", "RELEASE", "DEBIT"]
@@ -194,10 +218,10 @@ def test_ledger_md_13_hold_deadline(money: Money) -> None:
 
 
 @pytest.mark.example("ledger.md", 13)
-def test_ledger_md_13_deadline_of_a_lot_past_its_date(money: Money) -> None:
-    money.credit("MILES", "100", expires_at=SOON)
-    money.hold("MILES", expires_at="1s")
-    wait(1.05)
+def test_ledger_md_13_deadline_of_a_lot_past_its_date(money: Money, clock: Clock) -> None:
+    money.credit("MILES", "100", expires_at="2s")
+    money.hold("MILES", expires_at="3s")
+    clock.forward(5)
     assert money.balance("MILES") == "0/0/0"
     assert [entry["action_type"] for entry in money.entries()] == ["CREDIT", "HOLD", "RELEASE", "EXPIRY"]
 
@@ -206,8 +230,12 @@ def test_ledger_md_13_deadline_of_a_lot_past_its_date(money: Money) -> None:
 def test_ledger_md_14_balance_out_of_range(money: Money) -> None:
     everything = "99999999999999999999.99"
     money.credit("USD", everything)
-    refused = money.credit("USD", "0.01", 422)
-    assert (refused["code"], refused["details"]["requested"]) == ("balance_out_of_range", "0.01")
+    with money.unchanged():
+        refused = money.credit("USD", "0.01", 422)
+    owner = {"entity_type": "PARTICIPANT", "entity_id": money.participant}
+    assert refused["code"] == "balance_out_of_range"
+    assert refused["details"] == {"asset_id": money.asset("USD"), "requested": "0.01", **owner}
     assert money.balance("USD") == f"{everything}/0.00/0.00"
     assert shape(money.hold("USD")) == f"0.00/{everything}/0.00"
-    assert money.credit("USD", "0.01", 422)["code"] == "balance_out_of_range"
+    with money.unchanged():
+        assert money.credit("USD", "0.01", 422) | {"request_id": ""} == refused | {"request_id": ""}

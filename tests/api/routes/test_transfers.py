@@ -63,6 +63,11 @@ class Pool:
         rows = self.api.get(f"/v1/groups/{self.people['G']}/balances", program_id=self.money.program)["data"]
         return next((row["available"] for row in rows if row["asset_id"] == self.money.asset(symbol)), "0")
 
+    def standing(self) -> tuple[str, ...]:
+        """What everybody has, and how many entries there are."""
+        entries = self.api.get("/v1/journal-entries")["data"]
+        return (*(self.has(name) for name in "ABG"), *(entry["id"] for entry in entries))
+
 
 @pytest.fixture
 def pool(api: Tenant) -> Pool:
@@ -89,22 +94,28 @@ def test_participants_groups_md_transfers_01(pool: Pool) -> None:
 
 @pytest.mark.example("participants-groups.md", "transfers 2")
 def test_participants_groups_md_transfers_02(pool: Pool) -> None:
+    before = pool.standing()
     refused = pool.send(("B", "50.00"), ("G", "60.00"), status=422)
-    assert refused["code"] == "insufficient_balance"
-    assert (refused["details"]["available"], refused["details"]["requested"]) == ("100.00", "110.00")
+    details = {"asset_id": pool.money.asset("USD"), "bucket": "AVAILABLE", "available": "100.00", "requested": "110.00"}
+    assert (refused["code"], refused["details"]) == ("insufficient_balance", details)
+    assert pool.standing() == before
     assert (pool.has("A"), pool.has("B"), pool.has("G")) == ("100.00", "0.00", "0")
 
 
 @pytest.mark.example("participants-groups.md", "transfers 3")
 def test_participants_groups_md_transfers_03(pool: Pool) -> None:
+    before = pool.standing()
     body = pool.body(("B", "1"), ("A", "1"))
     del body["source_participant_id"]
     refused = pool.api.post("/v1/transfers", body | {"source_external_id": pool.external("A")}, 400)
     assert (refused["code"], refused["details"]) == ("self_transfer", {"recipient_index": 1, "source_id": pool.people["A"]})
+    assert pool.standing() == before
 
 
 @pytest.mark.example("participants-groups.md", "transfers 4")
 def test_participants_groups_md_transfers_04(pool: Pool) -> None:
+    before = pool.standing()
+
     def fault(change: dict[str, Any], *without: str) -> list[tuple[str, str]]:
         body = {name: value for name, value in (pool.body(("B", "1")) | change).items() if name not in without}
         return faults(pool.api.post("/v1/transfers", body, 400))
@@ -124,20 +135,23 @@ def test_participants_groups_md_transfers_04(pool: Pool) -> None:
     refused = pool.api.post("/v1/transfers", unknown, 404)
     assert (refused["details"]["resource"], refused["details"]["field"]) == ("participant", "recipients[0].external_id")
     assert pool.api.get("/v1/participants", external_id="nobody")["data"] == []
+    assert pool.standing() == before
 
 
 @pytest.mark.example("participants-groups.md", "transfers 5")
 def test_participants_groups_md_transfers_05(pool: Pool) -> None:
-    path = f"/v1/participants/{pool.people['B']}/status"
+    path, before = f"/v1/participants/{pool.people['B']}/status", pool.standing()
     pool.api.patch(path, {"status": "SUSPENDED"})
     refused = pool.send(("B", "1"), status=409)
-    assert (refused["code"], refused["details"]["participant_id"]) == ("participant_inactive", pool.people["B"])
-    assert pool.send(("A", "1"), source="B", status=409)["code"] == "participant_inactive"
+    expected = {"participant_id": pool.people["B"], "status": "SUSPENDED"}
+    assert (refused["code"], refused["details"]) == ("participant_inactive", expected)
+    assert pool.send(("A", "1"), source="B", status=409)["details"] == expected
+    assert pool.send(("G", "1"), ("B", "1"), status=409)["details"] == expected
     pool.api.patch(path, {"status": "ACTIVE"})
     pool.api.patch(f"/v1/programs/{pool.money.program}", {"status": "SUSPENDED"})
     refused = pool.send(("B", "1"), status=409)
     assert (refused["code"], refused["details"]["status"]) == ("program_inactive", "SUSPENDED")
-    assert (pool.has("A"), pool.has("B")) == ("100.00", "0.00")
+    assert pool.standing() == before
 
 
 @pytest.mark.example("participants-groups.md", "transfers 6")
@@ -155,7 +169,10 @@ def test_participants_groups_md_transfers_06(pool: Pool) -> None:
 @pytest.mark.example("participants-groups.md", "transfers 7")
 def test_participants_groups_md_transfers_07(pool: Pool) -> None:
     pool.of("A").hold("USD", "40.00")
-    assert pool.send(("B", "70.00"), status=422)["details"]["available"] == "60.00"
+    before = pool.standing()
+    refused = pool.send(("B", "70.00"), status=422)
+    assert (refused["details"]["available"], refused["details"]["requested"]) == ("60.00", "70.00")
+    assert pool.standing() == before
     pool.send(("B", "60.00"))
     assert pool.of("A").balance("USD") == "0.00/40.00/0.00"
 

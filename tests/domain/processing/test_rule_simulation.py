@@ -13,7 +13,7 @@ from domain.processing.world import Program
 from domain.rules.actions import ActionType
 from domain.rules.rule import CompiledRule, compile_rule
 from domain.state import Counter, EntityState
-from tests.domain.processing.worlds import ASSETS, MOMENT, NOW, ORGANIZATION, PROGRAM, PTS
+from tests.domain.processing.worlds import ASSETS, MILES, MOMENT, NOW, ORGANIZATION, PROGRAM, PTS
 from tests.domain.rules.builders import credit, rule
 
 CASE = Case(
@@ -86,6 +86,21 @@ class TestMoney:
         }
         debit = {"type": "DEBIT", "asset_id": str(PTS), "amount": "5000"}
         assert result(debit)["description"] == "Debit 5000 PTS from participant"
+
+    @pytest.mark.parametrize(("kind", "verb"), [("HOLD", "Hold"), ("RELEASE", "Release"), ("FORFEIT", "Forfeit")])
+    def test_moves_of_an_amount_or_of_everything(self, kind: str, verb: str) -> None:
+        move = {"type": kind, "asset_id": str(PTS)}
+        assert result(move | {"amount": "event.amount"}) == {
+            "amount": "75",
+            "asset_symbol": "PTS",
+            "description": f"{verb} 75 PTS of participant",
+        }
+        assert result(move) == {"amount": None, "asset_symbol": "PTS", "description": f"{verb} all PTS of participant"}
+
+    def test_void_hold_says_that_it_is_not_simulated(self) -> None:
+        void = {"type": "VOID_HOLD", "asset_id": str(MILES), "reference_id": '"auth-" + event.type'}
+        text = "Void what participant holds of MILES under auth-purchase; VOID_HOLD isn't simulated"
+        assert result(void) == {"description": text}
 
     def test_rounded_as_it_would_be_recorded(self) -> None:
         assert [result(credit(amount=amount))["amount"] for amount in ("event.amount / 10", "event.amount / 1000")] == ["8", "0"]

@@ -176,6 +176,27 @@ class TestRuleSet:
         debit = rule_set("true", actions=({"type": "DEBIT", "asset_id": str(PTS), "amount": "1"},))
         assert (debit.may_debit, debit.needs_lots) == (True, True)
 
+    @pytest.mark.parametrize(
+        ("type_", "fields", "may_debit"),
+        [("HOLD", {}, False), ("RELEASE", {}, False), ("FORFEIT", {}, True), ("VOID_HOLD", {"reference_id": "a"}, True)],
+    )
+    def test_holds_need_assets_and_lots(self, type_: str, fields: dict[str, str], may_debit: bool) -> None:
+        found = rule_set("true", actions=({"type": type_, "asset_id": str(MILES), **fields},))
+        assert (found.asset_ids, found.needs_lots) == ({MILES}, True)
+        assert (found.may_credit, found.may_debit) == (False, may_debit)
+
+    def test_expressions_of_holds_are_known(self) -> None:
+        texts = {"reference_id": "participant.attributes.auth", "target": {"type": "PARTICIPANT", "external_id": "event.to"}}
+        for type_ in ("HOLD", "RELEASE", "FORFEIT", "VOID_HOLD"):
+            action = {"type": type_, "asset_id": str(MILES), **texts}
+            if type_ == "FORFEIT":
+                action["bucket"] = "HELD"
+            if type_ != "VOID_HOLD":
+                action["amount"] = "participant.counters.n"
+            reads = rule_set("true", actions=(action,)).reads
+            assert {"participant.attributes", "event"} <= reads
+            assert ("participant.counters" in reads) == ("amount" in action)
+
     def test_empty(self) -> None:
         empty = RuleSet(0, PROGRAM, ())
         assert (empty.reads, list(empty.candidates("a")), list(empty.candidates(None))) == (frozenset(), [], [])
