@@ -12,6 +12,7 @@ from api.pagination import CREATED_AT, ID, Listing
 from api.responses import Json, created, ok
 from api.schemas.common import Paged
 from api.schemas.rule_examples import EXAMPLES
+from api.schemas.rule_simulation import RuleSimulate, RuleSimulationRead, rule_simulation_body
 from api.schemas.rules import (
     BudgetRead,
     BudgetResetQuery,
@@ -24,9 +25,10 @@ from api.schemas.rules import (
     RuleRead,
     RuleUpdate,
 )
-from domain.errors import bad_request
+from domain.errors import BadRequest, Fault, bad_request
+from domain.event_data import encode_event_data
 from domain.rules.rule import Rule, RuleStatus
-from services import budgets
+from services import budgets, rule_simulation
 from services import rules as service
 from services.paging import SortColumn
 
@@ -119,6 +121,34 @@ def list_history(call: CallDep, rule_id: PathId, query: Annotated[RuleHistoryQue
     filters = service.HistoryFilters(query.change_type, query.from_, query.to)
     found = call.run(lambda session: service.list_history(session, call.organization_id, rule_id, filters, page.keyset))
     return page.answer(found, _version)
+
+
+@router.post(
+    "/v1/rules/{id}/simulate",
+    summary="Simulate a rule",
+    response_model=RuleSimulationRead,
+    responses=errors(404, 413, 415),
+)
+def simulate_rule(call: CallDep, rule_id: PathId, body: RuleSimulate) -> Json:
+    """What a rule would do for a made-up event and participant; nothing is changed or stored.
+
+    Status, window, budgets, balances and wallets aren't considered: `POST /v1/events/simulate` does that.
+    """
+    encoded = encode_event_data(body.event, "event")
+    if isinstance(encoded, Fault):
+        raise BadRequest([encoded])
+    who = body.participant_state
+    trial = rule_simulation.RuleTrial(
+        event_data=encoded,
+        now=body.now,
+        tags=frozenset(who.tags),
+        counters=who.counters,
+        attributes=who.attributes,
+        tiers=who.tiers,
+        balances={symbol: balance.to_balance() for symbol, balance in who.balances.items()},
+    )
+    rule, found = call.run(lambda session: rule_simulation.simulate(session, call.organization_id, rule_id, trial))
+    return ok(rule_simulation_body(rule, found))
 
 
 def _body(rule: Rule) -> dict[str, object]:

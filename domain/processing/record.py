@@ -131,9 +131,9 @@ def _pack(action: ExecutedAction, event_participant: UUID | None) -> dict[str, A
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedEvent:
-    """What reading a record needs of its event."""
+    """What reading a record needs of its event; a dry run's has no id, and so its rows have none."""
 
-    id: UUID
+    id: UUID | None
     participant_id: UUID | None
     program_id: UUID
     processed_at: datetime
@@ -160,7 +160,7 @@ def evaluations(packed: Mapping[str, Any], rules: Sequence[CompiledRule], event:
 
 def _blank_row(rule: CompiledRule, event: EvaluatedEvent) -> dict[str, Any]:
     return {
-        "id": uuid5(event.id, str(rule.id)),
+        "id": None if event.id is None else uuid5(event.id, str(rule.id)),
         "rule_id": rule.id,
         "rule_name": rule.name,
         "rule_history_id": rule.history_id,

@@ -7,8 +7,9 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from domain.ledger.accounts import EntityType
+from domain.ledger.accounts import AssetTerms, EntityType
 from domain.ledger.books import Books, MissingState
+from domain.processing.failure import ActionFailed
 from domain.processing.spending import Budgets
 from domain.state import Changes, EntityState, StateChange
 
@@ -141,6 +142,15 @@ class World:
         if key in self.absent:
             return None
         raise MissingExternalId(organization_id, external_id)
+
+    def asset_in_use(self, asset_id: UUID, program_id: UUID) -> AssetTerms:
+        """The asset, for an action of the program's rules; ActionFailed when it is archived, or not linked any more."""
+        asset = self.books.assets.get(asset_id)
+        if asset is None or asset_id not in self.programs[program_id].asset_ids:
+            raise ActionFailed("asset_not_linked", "the asset isn't linked to the program")
+        if asset.is_archived:
+            raise ActionFailed("asset_archived", f"{asset.symbol} is archived")
+        return asset
 
     def change_state(
         self, owner: StateOwner, owner_id: UUID, new: EntityState, changes: Changes, *, at: datetime, event: Event, rule_id: UUID
