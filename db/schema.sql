@@ -98,6 +98,16 @@ CREATE TABLE public.balances (
     CONSTRAINT balances_held_check CHECK ((held >= (0)::numeric))
 )
 WITH (fillfactor='70');
+CREATE TABLE public.budget_periods (
+    rule_id uuid NOT NULL,
+    asset_id uuid NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    organization_id uuid NOT NULL,
+    cause text NOT NULL,
+    "limit" numeric NOT NULL,
+    api_key_id uuid,
+    CONSTRAINT budget_periods_cause_check CHECK ((cause = ANY (ARRAY['CREATED'::text, 'SCHEDULE'::text, 'RESET'::text, 'REPLACED'::text])))
+);
 CREATE TABLE public.deployment (
     singleton boolean DEFAULT true NOT NULL,
     lanes smallint NOT NULL,
@@ -387,6 +397,28 @@ CREATE UNLOGGED TABLE public.rate_buckets (
     tokens double precision NOT NULL,
     updated_at timestamp with time zone NOT NULL
 );
+CREATE TABLE public.rule_budgets (
+    rule_id uuid NOT NULL,
+    asset_id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    program_id uuid NOT NULL,
+    "position" smallint NOT NULL,
+    "limit" numeric NOT NULL,
+    schedule_type text,
+    cron_expression text,
+    "interval" text,
+    consumed numeric DEFAULT 0 NOT NULL,
+    period_started_at timestamp with time zone NOT NULL,
+    next_reset_at timestamp with time zone,
+    version bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT rule_budgets_check CHECK (((cron_expression IS NOT NULL) = (NOT (schedule_type IS DISTINCT FROM 'CRON'::text)))),
+    CONSTRAINT rule_budgets_check1 CHECK ((("interval" IS NOT NULL) = (NOT (schedule_type IS DISTINCT FROM 'INTERVAL'::text)))),
+    CONSTRAINT rule_budgets_check2 CHECK (((next_reset_at IS NOT NULL) = (schedule_type IS NOT NULL))),
+    CONSTRAINT rule_budgets_consumed_check CHECK ((consumed >= (0)::numeric)),
+    CONSTRAINT rule_budgets_limit_check CHECK (("limit" > (0)::numeric)),
+    CONSTRAINT rule_budgets_schedule_type_check CHECK ((schedule_type = ANY (ARRAY['CRON'::text, 'INTERVAL'::text])))
+)
+WITH (fillfactor='50');
 CREATE TABLE public.rule_history (
     id uuid NOT NULL,
     organization_id uuid NOT NULL,
@@ -511,6 +543,8 @@ ALTER TABLE ONLY public.assets
     ADD CONSTRAINT assets_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.balances
     ADD CONSTRAINT balances_pkey PRIMARY KEY (holder_id, asset_id, program_id);
+ALTER TABLE ONLY public.budget_periods
+    ADD CONSTRAINT budget_periods_pkey PRIMARY KEY (rule_id, asset_id, started_at);
 ALTER TABLE ONLY public.deployment
     ADD CONSTRAINT deployment_pkey PRIMARY KEY (singleton);
 ALTER TABLE ONLY public.enrollments
@@ -557,6 +591,8 @@ ALTER TABLE ONLY public.programs
     ADD CONSTRAINT programs_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.rate_buckets
     ADD CONSTRAINT rate_buckets_pkey PRIMARY KEY (organization_id);
+ALTER TABLE ONLY public.rule_budgets
+    ADD CONSTRAINT rule_budgets_pkey PRIMARY KEY (rule_id, asset_id);
 ALTER TABLE ONLY public.rule_history
     ADD CONSTRAINT rule_history_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.rule_matches
@@ -627,6 +663,7 @@ ALTER INDEX public.events_recipient ATTACH PARTITION public.events_other_recipie
 ALTER INDEX public.rule_matches_pkey ATTACH PARTITION public.rule_matches_other_pkey;
 ALTER INDEX public.state_history_entity ATTACH PARTITION public.state_history_other_entity_id_changed_at_id_idx;
 ALTER INDEX public.state_history_event ATTACH PARTITION public.state_history_other_event_id_idx;
+CREATE TRIGGER budget_periods_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.budget_periods FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 CREATE TRIGGER journal_entries_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.journal_entries FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 CREATE TRIGGER postings_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.postings FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 CREATE TRIGGER postings_zero_sum AFTER INSERT ON public.postings REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION public.require_zero_sum();
@@ -649,6 +686,10 @@ ALTER TABLE ONLY public.program_states
     ADD CONSTRAINT program_states_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.programs(id);
 ALTER TABLE ONLY public.programs
     ADD CONSTRAINT programs_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+ALTER TABLE ONLY public.rule_budgets
+    ADD CONSTRAINT rule_budgets_asset_id_fkey FOREIGN KEY (asset_id) REFERENCES public.assets(id);
+ALTER TABLE ONLY public.rule_budgets
+    ADD CONSTRAINT rule_budgets_rule_id_fkey FOREIGN KEY (rule_id) REFERENCES public.rules(id);
 ALTER TABLE ONLY public.rules
     ADD CONSTRAINT rules_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 ALTER TABLE ONLY public.rules

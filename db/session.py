@@ -86,6 +86,11 @@ def _prepare(dbapi_connection: Any, _record: object) -> None:
     assume_application_role(driver)
 
 
+def freeze(conn: Connection) -> None:
+    """Let the transaction, in which nothing was asked yet, see one moment and write nothing."""
+    conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+
 def psycopg_of(session: Session) -> Connection:
     """The psycopg connection under a session's transaction, to run set-based statements inside it."""
     return cast("Connection", session.connection().connection.driver_connection)

@@ -1,6 +1,7 @@
 """Events after their acceptance: read with what their rules did, listed, retried (events-rules.md 2.3 - 2.8)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
@@ -8,12 +9,14 @@ from uuid import UUID, uuid5
 from sqlmodel import Session
 
 from db.repositories import events as rows
+from db.repositories import journal, state
 from db.repositories.events import STATUS_SQL, EventFilters, EventRow
 from db.repositories.keyset import Keyset, Slice
 from db.repositories.ledger import find_assets
 from db.session import Connection, psycopg_of
 from domain.errors import InvalidState, not_found
 from domain.lanes import lane_of
+from domain.processing.impact import BalanceChange, StateEffect, net
 from domain.processing.record import HIDDEN_UNLESS_ASKED, EvaluatedEvent, evaluations
 from domain.rules.rule import CompiledRule
 from services.participants import get_participant
@@ -24,8 +27,11 @@ __all__ = [
     "STATUS_SQL",
     "EventFilters",
     "EventRow",
+    "Impact",
+    "evaluation_rows",
     "find_by_key",
     "get_event",
+    "impact_of",
     "list_events",
     "list_participant_events",
     "retry",
@@ -59,18 +65,52 @@ def rule_evaluations(session: Session, event: EventRow, *, include_skipped: bool
         key = (event.program_id, event.rule_set_id)
         rules = load_rule_sets_by_id(psycopg_of(session), [key])[event.rule_set_id].rules
     context = EvaluatedEvent(event.id, event.participant_id, event.program_id, event.processed_at)
-    found = evaluations(event.evaluations, rules, context)
-    shown = [row for row in found if include_skipped or row["status"] not in HIDDEN_UNLESS_ASKED]
-    _add_symbols(psycopg_of(session), event.organization_id, [action for row in shown for action in row["executed_actions"]])
-    return shown
+    found = evaluation_rows(psycopg_of(session), event.organization_id, event.evaluations, rules, context)
+    return [row for row in found if include_skipped or row["status"] not in HIDDEN_UNLESS_ASKED]
 
 
-def _add_symbols(conn: Connection, organization_id: UUID, actions: Collection[dict[str, Any]]) -> None:
-    moved = [action for action in actions if "asset_id" in action]
+def evaluation_rows(
+    conn: Connection, organization_id: UUID, packed: Mapping[str, Any], rules: Sequence[CompiledRule], event: EvaluatedEvent
+) -> list[dict[str, Any]]:
+    """The rows of `rule_evaluations` of a stored event or a dry run, from its record; actions on money name their asset."""
+    found = list(evaluations(packed, rules, event))
+    moved = [action for row in found for action in row["executed_actions"] if "asset_id" in action]
     if moved:
         assets = find_assets(conn, organization_id, {action["asset_id"] for action in moved})
         for action in moved:
             action["asset_symbol"] = assets[action["asset_id"]].symbol
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Impact:
+    """All that an event did; entries in ledger order, changes of state in the order they were made."""
+
+    entries: Sequence[journal.EntryRow] = ()
+    state_changes: Sequence[StateEffect] = ()
+    balances: Sequence[BalanceChange] = ()
+
+
+def impact_of(session: Session, event: EventRow) -> Impact:
+    """What an event changed; nothing unless it is COMPLETED."""
+    if event.status != "COMPLETED":
+        return Impact()
+    conn = psycopg_of(session)
+    entries = journal.of_event(conn, event.organization_id, event.id)
+    postings = (posting for entry in entries for posting in entry.postings)
+    return Impact(entries, state.changes_of_event(conn, event.organization_id, event.id), net(map(_balance_change, postings)))
+
+
+def _balance_change(posting: journal.PostingRow) -> BalanceChange:
+    return BalanceChange(
+        entity_type=posting.entity_type,
+        entity_id=posting.entity_id,
+        asset_id=posting.asset_id,
+        asset_symbol=posting.asset_symbol,
+        scale=posting.scale,
+        bucket=posting.bucket,
+        amount=posting.amount,
+    )
 
 
 def list_events(session: Session, organization_id: UUID, filters: EventFilters, keyset: Keyset, sort: str) -> Slice[EventRow]:

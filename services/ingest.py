@@ -52,7 +52,7 @@ def accept(conn: Connection, submissions: Sequence[Submission], lanes: int) -> l
     Creates unknown participants where the program allows it, and enrols subjects and recipients. The caller commits, and
     wakes the lanes of what is new.
     """
-    named = _look_up(conn, submissions)
+    named = look_up(conn, submissions)
     verdicts = [_check(submission, named) for submission in submissions]
     sound = [submission for submission, verdict in zip(submissions, verdicts, strict=True) if verdict is None]
     stored = _store(conn, sound, named, lanes) if sound else {}
@@ -71,7 +71,8 @@ def _first_or_replay(accepted: Accepted, answered: set[UUID]) -> Accepted:
     return accepted
 
 
-def _look_up(conn: Connection, submissions: Sequence[Submission]) -> rows.Named:
+def look_up(conn: Connection, submissions: Sequence[Submission]) -> rows.Named:
+    """Everything that the submissions name."""
     external_ids = {
         (submission.organization_id, name)
         for submission in submissions
@@ -92,10 +93,15 @@ def _look_up(conn: Connection, submissions: Sequence[Submission]) -> rows.Named:
 
 def _check(submission: Submission, named: rows.Named) -> Result | None:
     """The first fault, or the original event of a known key, or None for a sound new event."""
-    organization_id = submission.organization_id
     known = named.events.get(submission.id)
-    if known is not None and known.organization_id == organization_id:
+    if known is not None and known.organization_id == submission.organization_id:
         return Accepted(known, replayed=True)
+    return refusal_of(submission, named)
+
+
+def refusal_of(submission: Submission, named: rows.Named) -> DomainError | None:
+    """Why a new event can't be taken: something it names isn't there, or its program isn't ACTIVE."""
+    organization_id = submission.organization_id
     program = named.programs.get(submission.program_id)
     if program is None or program.organization_id != organization_id:
         return not_found("program", submission.program_id, "program_id")

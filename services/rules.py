@@ -1,8 +1,6 @@
 """Rules: create, read, change (events-rules.md 4). Every change is a new version in the history and a new rule set."""
 
-import threading
-from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -10,15 +8,19 @@ from uuid import UUID
 
 from sqlmodel import Session
 
+from db.repositories import budgets as budget_rows
 from db.repositories import groups
 from db.repositories import organizations as clock
 from db.repositories import rules as repository
 from db.repositories.keyset import Keyset, Slice
 from db.repositories.rules import HistoryFilters, RuleFilters
-from db.session import Connection
+from db.session import psycopg_of
 from db.tables.rules import RuleHistoryRow
 from domain.cel import CompileError, compile_condition
-from domain.errors import BadRequest, Fault, OrderConflict, ProgramArchived, RuleArchived, bad_request, not_found
+from domain.errors import BadRequest, Fault, InvalidScale, OrderConflict, ProgramArchived, RuleArchived, bad_request, not_found
+from domain.money import has_more_decimals, parse_amount
+from domain.rules.budget_forms import parse_budgets
+from domain.rules.budgets import Budget, Period, replaced
 from domain.rules.definitions import stored_actions, validate_actions
 from domain.rules.rule import (
     FIRST_ORDER,
@@ -29,11 +31,10 @@ from domain.rules.rule import (
     RuleStatus,
     change_type,
     changes_between,
-    compile_rule,
 )
-from domain.rules.ruleset import RuleSet
 from domain.rules.targets import group_ids, no_group
 from runtime.ids import new_id
+from services.rule_sets import load_rule_sets, load_rule_sets_by_id
 
 __all__ = [
     "HistoryFilters",
@@ -50,8 +51,6 @@ __all__ = [
     "update_rule",
 ]
 
-MAX_CACHED_RULES = 50_000
-
 
 @dataclass(frozen=True, slots=True)
 class NewRule:
@@ -67,19 +66,23 @@ class NewRule:
     active_from: datetime | None = None
     active_to: datetime | None = None
     status: RuleStatus = RuleStatus.ACTIVE
+    budgets: Sequence[Mapping[str, object]] = ()
 
 
-def create_rule(session: Session, organization_id: UUID, new: NewRule, api_key_id: UUID | None = None) -> Rule:
-    """Make a rule and put it in force. Raises NotFound, BadRequest, ProgramArchived, OrderConflict."""
+def create_rule(
+    session: Session, organization_id: UUID, new: NewRule, api_key_id: UUID | None = None, *, is_strict: bool = False
+) -> Rule:
+    """Make a rule and put it in force. Raises NotFound, BadRequest, InvalidScale, ProgramArchived, OrderConflict."""
     program_status = repository.lock_program(session, organization_id, new.program_id)
     if program_status is None:
         raise not_found("program", new.program_id, "program_id")
-    _check_named(session, organization_id, new.program_id, new.actions)
+    definitions = _check_named(session, organization_id, new.program_id, new.actions, new.budgets, is_strict=is_strict)
     _check_program(program_status, new.program_id)
     order = _next_order(session, new.program_id) if new.order is None else new.order
-    moment = clock.now(session)
+    moment, rule_id = clock.now(session), new_id()
+    budgets, periods = replaced(rule_id, (), definitions, moment)
     rule = Rule(
-        id=new_id(),
+        id=rule_id,
         program_id=new.program_id,
         name=new.name,
         description=new.description,
@@ -92,25 +95,43 @@ def create_rule(session: Session, organization_id: UUID, new: NewRule, api_key_i
         status=new.status,
         created_at=moment,
         updated_at=moment,
+        budgets=budgets,
     )
     _check_order(session, rule)
     version = _version(rule, organization_id, api_key_id, ChangeType.CREATED, {})
     repository.insert(session, organization_id, rule, version.id)
+    if budgets:
+        budget_rows.write(psycopg_of(session), organization_id, rule, periods, api_key_id)
     _put_in_force(session, version)
     return rule
 
 
 def get_rule(session: Session, organization_id: UUID, rule_id: UUID) -> Rule:
-    """A rule. Raises NotFound."""
+    """A rule with its budgets as they are now. Raises NotFound."""
+    return _live(session, [_find(session, organization_id, rule_id)])[0]
+
+
+def _find(session: Session, organization_id: UUID, rule_id: UUID) -> Rule:
     rule = repository.find(session, organization_id, rule_id)
     if rule is None:
         raise not_found("rule", rule_id)
     return rule
 
 
+def _live(session: Session, rules: Sequence[Rule]) -> list[Rule]:
+    """The rules with their budgets, each in its present period."""
+    stored = budget_rows.load(psycopg_of(session), [rule.id for rule in rules])
+    if not stored:
+        return list(rules)
+    moment = clock.now(session)
+    live = [budget.at(moment) for budget in stored]
+    return [replace(rule, budgets=tuple(one for one in live if one.rule_id == rule.id)) for rule in rules]
+
+
 def list_rules(session: Session, organization_id: UUID, filters: RuleFilters, keyset: Keyset, sort: str) -> Slice[Rule]:
     """A page of the organization's rules; `sort` names the keyset's first column: order, created_at or name."""
-    return repository.list_rules(session, organization_id, filters, keyset, sort)
+    found = repository.list_rules(session, organization_id, filters, keyset, sort)
+    return replace(found, rows=_live(session, found.rows))
 
 
 def update_rule(
@@ -119,23 +140,32 @@ def update_rule(
     rule_id: UUID,
     changes: Mapping[str, Any],
     api_key_id: UUID | None = None,
+    *,
+    is_strict: bool = False,
 ) -> Rule:
     """Change the named fields of a rule, their form checked; what changes no value leaves no trace.
 
-    Raises NotFound, BadRequest, ProgramArchived, RuleArchived, OrderConflict.
+    Raises NotFound, BadRequest, InvalidScale, ProgramArchived, RuleArchived, OrderConflict.
     """
-    program_id = get_rule(session, organization_id, rule_id).program_id
+    program_id = _find(session, organization_id, rule_id).program_id
     program_status = repository.lock_program(session, organization_id, program_id)
     assert program_status is not None
     # only now nobody else can change it
     old = get_rule(session, organization_id, rule_id)
     new = _changed(old, changes)
-    if "actions" in changes:
-        _check_named(session, organization_id, program_id, changes["actions"])
+    definitions = _check_named(
+        session, organization_id, program_id, changes.get("actions"), changes.get("budgets", ()), is_strict=is_strict
+    )
     _check_window(new, changes)
     _check_program(program_status, program_id)
     if old.status is RuleStatus.ARCHIVED:
         raise RuleArchived(rule_id=str(rule_id))
+    periods: list[Period] = []
+    if "budgets" in changes:
+        # locked before the clock is read: whatever a batch issued of them was issued before
+        stored = budget_rows.load(psycopg_of(session), [rule_id], lock=True)
+        budgets, periods = replaced(rule_id, stored, definitions, clock.now(session))
+        new = replace(new, budgets=budgets)
     differences = changes_between(old, new)
     if not differences:
         return old
@@ -145,6 +175,8 @@ def update_rule(
     new = replace(new, updated_at=moment, deleted_at=moment if is_archived else None)
     version = _version(new, organization_id, api_key_id, change_type(old, new), differences)
     repository.update(session, organization_id, new, version.id)
+    if "budgets" in differences:
+        budget_rows.write(psycopg_of(session), organization_id, new, periods, api_key_id)
     _put_in_force(session, version)
     return new
 
@@ -167,23 +199,46 @@ def compile_error_of(condition: str) -> CompileError | None:
 
 
 def _changed(old: Rule, changes: Mapping[str, Any]) -> Rule:
-    values = dict(changes)
+    values = {name: value for name, value in changes.items() if name != "budgets"}
     if "actions" in values:
         values["actions"] = tuple(stored_actions(values["actions"]))
     return replace(old, **values)
 
 
-def _check_named(session: Session, organization_id: UUID, program_id: UUID, actions: list[dict[str, Any]]) -> None:
-    """Refuse actions that name assets or groups which can't be used."""
-    faults = validate_actions(actions, repository.active_linked_assets(session, program_id))
-    named = list(group_ids(actions))
+def _check_named(
+    session: Session,
+    organization_id: UUID,
+    program_id: UUID,
+    actions: list[dict[str, Any]] | None,
+    budgets: Sequence[Mapping[str, object]],
+    *,
+    is_strict: bool,
+) -> tuple[Budget, ...]:
+    """Refuse actions and budgets that name assets or groups which can't be used; the budgets, with limits at their scales."""
+    if actions is None and not budgets:
+        return ()
+    assets = repository.active_linked_assets(session, program_id)
+    faults = [] if actions is None else validate_actions(actions, assets)
+    named = list(group_ids(actions or []))
     active = groups.active_among(session, organization_id, {id_ for _, id_ in named}) if named else set()
     for index, id_ in named:
         if id_ not in active:
             flaw = no_group(str(id_))
             faults.append(Fault(f"actions[{index}].target.id", flaw.reason, flaw.message, flaw.expected, str(id_)))
-    if faults:
-        raise BadRequest(faults)
+    definitions, wrong = parse_budgets(budgets, assets)
+    if faults or wrong:
+        raise BadRequest([*faults, *wrong])
+    if is_strict:
+        _refuse_rounding(budgets, definitions)
+    return definitions
+
+
+def _refuse_rounding(budgets: Sequence[Mapping[str, object]], definitions: Sequence[Budget]) -> None:
+    for index, (raw, budget) in enumerate(zip(budgets, definitions, strict=True)):
+        if has_more_decimals(parse_amount(raw["limit"]), budget.scale):
+            raise InvalidScale(
+                field=f"budgets[{index}].limit", asset_id=str(budget.asset_id), scale=budget.scale, received=raw["limit"]
+            )
 
 
 def _check_window(rule: Rule, changes: Mapping[str, Any]) -> None:
@@ -237,58 +292,3 @@ def _version(
 def _put_in_force(session: Session, version: RuleHistoryRow) -> None:
     repository.append_history(session, version)
     repository.append_rule_set(session, version.organization_id, version.program_id, version.changed_at)
-
-
-class _CompiledSets:
-    """The process's compiled rule sets, the least recently used ones forgotten; a set is immutable, so never stale."""
-
-    def __init__(self, most_rules: int) -> None:
-        self._most_rules = most_rules
-        self._rules = 0
-        self._sets: OrderedDict[tuple[UUID, int], RuleSet] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def known(self, keys: Collection[tuple[UUID, int]]) -> dict[tuple[UUID, int], RuleSet]:
-        """Those of the sets, by program and id, that are here."""
-        with self._lock:
-            found = {key: self._sets[key] for key in keys if key in self._sets}
-            for key in found:
-                self._sets.move_to_end(key)
-            return found
-
-    def keep(self, rule_set: RuleSet) -> None:
-        """Remember a set."""
-        key = rule_set.program_id, rule_set.id
-        with self._lock:
-            self._rules += _weight(rule_set) - _weight(self._sets.pop(key, None))
-            self._sets[key] = rule_set
-            while self._rules > self._most_rules and len(self._sets) > 1:
-                self._rules -= _weight(self._sets.popitem(last=False)[1])
-
-
-def _weight(rule_set: RuleSet | None) -> int:
-    return 0 if rule_set is None else 1 + len(rule_set.rules)
-
-
-_compiled = _CompiledSets(MAX_CACHED_RULES)
-
-
-def load_rule_sets(conn: Connection, program_ids: Collection[UUID]) -> dict[UUID, RuleSet]:
-    """The set in force of each program, compiled; a program that never had a rule gets an empty one with id 0."""
-    current = repository.current_rule_sets(conn, program_ids)
-    sets = load_rule_sets_by_id(conn, current.items())
-    return {id_: sets[current[id_]] if id_ in current else RuleSet(0, id_, ()) for id_ in program_ids}
-
-
-def load_rule_sets_by_id(conn: Connection, keys: Collection[tuple[UUID, int]]) -> dict[int, RuleSet]:
-    """Compiled rule sets by id, in force or long replaced; `keys` are pairs of program and rule set id."""
-    sets = {id_: found for (_, id_), found in _compiled.known(keys).items()}
-    missing = {id_: program_id for program_id, id_ in keys if id_ not in sets}
-    if missing:
-        for id_, versions in repository.snapshots_of(conn, missing).items():
-            rules = tuple(compile_rule(snapshot, history_id) for history_id, snapshot in versions)
-            sets[id_] = RuleSet(id_, missing[id_], rules)
-            _compiled.keep(sets[id_])
-        for id_ in missing.keys() - sets.keys():
-            sets[id_] = RuleSet(id_, missing[id_], ())
-    return sets

@@ -15,7 +15,11 @@ from api.pagination import Listing
 from api.responses import accepted, ok
 from api.schemas import events as schemas
 from api.schemas.common import Paged
+from api.schemas.event_impact import EventImpact, EventSimulate, EventSimulation, impact_body, simulation_body
 from api.schemas.events import EventByKeyQuery, EventDetailQuery, EventQuery, ParticipantEventQuery
+from domain.errors import BadRequest, Fault
+from domain.event_data import encode_event_data
+from services import event_simulation
 from services import events as service
 from services.events import STATUS_SQL, EventFilters, EventRow
 from services.paging import SortColumn
@@ -99,6 +103,20 @@ def get_event(call: CallDep, id: PathId, query: Annotated[EventDetailQuery, Quer
     return ok(call.run(find))
 
 
+@router.get("/v1/events/{id}/impact", summary="Get event impact", response_model=EventImpact, responses=errors(404))
+def get_event_impact(call: CallDep, id: PathId) -> Response:
+    """The event with everything that it changed: entries with their postings, their sums, changes of state.
+
+    The arrays are empty unless it is COMPLETED.
+    """
+
+    def find(session: Session) -> dict[str, Any]:
+        event = service.get_event(session, call.organization_id, id)
+        return _detailed(session, event, include_skipped=True) | impact_body(service.impact_of(session, event))
+
+    return ok(call.run(find))
+
+
 def _detailed(session: Session, event: EventRow, *, include_skipped: bool) -> dict[str, Any]:
     return {**_event(event), "rule_evaluations": service.rule_evaluations(session, event, include_skipped=include_skipped)}
 
@@ -125,6 +143,26 @@ def _event(event: EventRow) -> dict[str, Any]:
         "created_at": event.created_at,
         "updated_at": event.updated_at,
     }
+
+
+# ----------------------------------------------------------------- simulating
+@router.post(
+    "/v1/events/simulate",
+    summary="Simulate an event",
+    response_model=EventSimulation,
+    responses=errors(404, 409, 413, 415),
+)
+def simulate_event(call: CallDep, body: EventSimulate) -> Response:
+    """What an event would become and change if it were sent now: the real run, of which nothing is kept.
+
+    It starts from what is committed; events that are still waiting aren't run before it.
+    """
+    encoded = encode_event_data(body.event_data)
+    if isinstance(encoded, Fault):
+        raise BadRequest([encoded])
+    who = body.model_dump(include={"external_id", "participant_id", "recipient_id", "recipient_external_id"})
+    trial = event_simulation.Trial(call.organization_id, body.program_id, encoded, body.event_timestamp, **who)
+    return ok(simulation_body(call.run(lambda session: event_simulation.simulate_event(session, trial))))
 
 
 # ------------------------------------------------------------------- retrying

@@ -1,5 +1,6 @@
 """Rules over HTTP (events-rules.md 4)."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Body, Query
@@ -11,7 +12,10 @@ from api.pagination import CREATED_AT, ID, Listing
 from api.responses import Json, created, ok
 from api.schemas.common import Paged
 from api.schemas.rule_examples import EXAMPLES
+from api.schemas.rule_simulation import RuleSimulate, RuleSimulationRead, rule_simulation_body
 from api.schemas.rules import (
+    BudgetRead,
+    BudgetResetQuery,
     ConditionBody,
     ConditionCheck,
     RuleCreate,
@@ -21,8 +25,10 @@ from api.schemas.rules import (
     RuleRead,
     RuleUpdate,
 )
-from domain.errors import bad_request
+from domain.errors import BadRequest, Fault, bad_request
+from domain.event_data import encode_event_data
 from domain.rules.rule import Rule, RuleStatus
+from services import budgets, rule_simulation
 from services import rules as service
 from services.paging import SortColumn
 
@@ -49,9 +55,10 @@ def create_rule(
 
     Every fault of the body is answered at once, each with its path; CEL faults with `line` and `column`.
     """
-    fields = body.model_dump(exclude={"budgets", "status"})
+    fields = body.model_dump(exclude={"status"})
     new = service.NewRule(**fields, status=RuleStatus(body.status))
-    rule = call.run(lambda session: service.create_rule(session, call.organization_id, new, call.api_key_id))
+    make = partial(service.create_rule, is_strict=call.is_strict)
+    rule = call.run(lambda session: make(session, call.organization_id, new, call.api_key_id))
     return created(_body(rule))
 
 
@@ -89,9 +96,17 @@ def update_rule(
     changes = body.changes()
     if not changes:
         raise bad_request("body", "required", "At least one field is needed", expected="rule fields")
-    changes.pop("budgets", None)
-    rule = call.run(lambda session: service.update_rule(session, call.organization_id, rule_id, changes, call.api_key_id))
+    update = partial(service.update_rule, is_strict=call.is_strict)
+    rule = call.run(lambda session: update(session, call.organization_id, rule_id, changes, call.api_key_id))
     return ok(_body(rule))
+
+
+@router.post("/v1/rules/{id}/reset-budget", summary="Reset a rule budget", response_model=BudgetRead, responses=errors(404, 409))
+def reset_budget(call: CallDep, rule_id: PathId, query: Annotated[BudgetResetQuery, Query()]) -> Json:
+    """Begin a new period of the budget for an asset, now, with nothing consumed. Not an entry of the rule's history."""
+    asset_id, key = query.asset_id, call.api_key_id
+    live = call.run(lambda session: budgets.reset_budget(session, call.organization_id, rule_id, asset_id, key))
+    return ok(live.as_json())
 
 
 @router.get(
@@ -108,8 +123,36 @@ def list_history(call: CallDep, rule_id: PathId, query: Annotated[RuleHistoryQue
     return page.answer(found, _version)
 
 
+@router.post(
+    "/v1/rules/{id}/simulate",
+    summary="Simulate a rule",
+    response_model=RuleSimulationRead,
+    responses=errors(404, 413, 415),
+)
+def simulate_rule(call: CallDep, rule_id: PathId, body: RuleSimulate) -> Json:
+    """What a rule would do for a made-up event and participant; nothing is changed or stored.
+
+    Status, window, budgets, balances and wallets aren't considered: `POST /v1/events/simulate` does that.
+    """
+    encoded = encode_event_data(body.event, "event")
+    if isinstance(encoded, Fault):
+        raise BadRequest([encoded])
+    who = body.participant_state
+    trial = rule_simulation.RuleTrial(
+        event_data=encoded,
+        now=body.now,
+        tags=frozenset(who.tags),
+        counters=who.counters,
+        attributes=who.attributes,
+        tiers=who.tiers,
+        balances={symbol: balance.to_balance() for symbol, balance in who.balances.items()},
+    )
+    rule, found = call.run(lambda session: rule_simulation.simulate(session, call.organization_id, rule_id, trial))
+    return ok(rule_simulation_body(rule, found))
+
+
 def _body(rule: Rule) -> dict[str, object]:
-    return rule.snapshot()
+    return rule.as_json()
 
 
 def _version(row: service.RuleHistoryRow) -> dict[str, Any]:

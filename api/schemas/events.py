@@ -25,6 +25,7 @@ from api.schemas.common import (
 )
 from api.schemas.types import Choice, Form, Uuid, refuse, text
 from domain.errors import Fault
+from domain.rules.actions import ActionType
 
 RESERVED_KEYS = "sys:"
 EVENT_EXAMPLE: JsonDict = {
@@ -53,25 +54,32 @@ EventKey = Annotated[str, Form(_key, "string", {"type": "string", "minLength": 1
 Payload = Annotated[dict[str, Any], Form(_payload, "object", {"type": "object", "additionalProperties": True})]
 
 
-class EventCreate(CreateModel):
-    """One event about one participant."""
+class EventBody(CreateModel):
+    """What is said about an event: one participant, in one program."""
 
     program_id: Uuid = Field(description="The program whose rules evaluate the event")
-    idempotency_key: EventKey = Field(description="The event's identity within the program: sending it again changes nothing")
-    event_timestamp: Timestamp = Field(description="When it happened; `now` in CEL")
+    idempotency_key: EventKey | None = Field(default=None, description="Without effect here")
+    event_timestamp: Timestamp | None = Field(default=None, description="When it happened, `now` in CEL; default: the present")
     event_data: Payload = Field(description="The payload, `event` in CEL; at most 64 KiB and 32 levels")
     external_id: Text255 | None = Field(default=None, description="Your id of the participant; unknown ones are created")
     participant_id: Uuid | None = Field(default=None, description="Our id of the participant; exactly one of the two")
     recipient_id: Uuid | None = Field(default=None, description="Who receives credits instead")
     recipient_external_id: Text255 | None = Field(default=None, description="The same by your id")
 
-    model_config = ConfigDict(json_schema_extra={"example": EVENT_EXAMPLE})
-
     @classmethod
     def cross_faults(cls, given: Given) -> Iterator[Fault]:
         yield from exactly_one_of(given, "external_id", "participant_id")
         if "recipient_id" in given and "recipient_external_id" in given:
             yield fault("recipient_external_id", "not_allowed", "Not allowed together with recipient_id")
+
+
+class EventCreate(EventBody):
+    """One event about one participant."""
+
+    model_config = ConfigDict(json_schema_extra={"example": EVENT_EXAMPLE})
+
+    idempotency_key: EventKey = Field(description="The event's identity within the program: sending it again changes nothing")
+    event_timestamp: Timestamp = Field(description="When it happened; `now` in CEL")
 
 
 class EventStatus(StrEnum):
@@ -177,10 +185,38 @@ class BatchAnswer(ResponseModel):
     results: list[BatchResult]
 
 
+class ActionTarget(ResponseModel):
+    """Whom an action concerned; `external_id` only of a participant that a dry run made up, whose id is null."""
+
+    type: str
+    id: str | None
+    external_id: str = Field(default="", examples=["customer-42"])
+
+
+class ExecutedAction(ResponseModel):
+    """What one action of a matched rule did; the fields with a default are there where they apply."""
+
+    index: int = Field(description="The action's place in the rule, from 0")
+    type: ActionType
+    outcome: str = Field(description="APPLIED, NO_OP or SUPPRESSED")
+    reason: str | None
+    target: ActionTarget
+    asset_id: str = ""
+    asset_symbol: str = ""
+    amount: str = Field(default="", description="As recorded", examples=["7.50"])
+    bucket: str = ""
+    reference_id: str = ""
+    journal_entry_id: str | None = Field(default=None, description="null in a dry run")
+    key: str = ""
+    value: str = ""
+    new_value: str = ""
+    tag: str = ""
+
+
 class RuleEvaluation(ResponseModel):
     """What became of one rule in one event."""
 
-    id: str
+    id: str | None = Field(description="null in a dry run")
     rule_id: str
     rule_name: str
     rule_history_id: str
@@ -188,7 +224,7 @@ class RuleEvaluation(ResponseModel):
     reason: str | None
     stopped_by_rule_id: str | None
     error_message: str | None
-    executed_actions: list[dict[str, Any]]
+    executed_actions: list[ExecutedAction]
     created_at: str
 
 

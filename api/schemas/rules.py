@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
@@ -18,6 +18,7 @@ from api.schemas.common import (
     ListQuery,
     OptionalText1000,
     QueryBoolean,
+    QueryModel,
     ResponseModel,
     SearchText,
     SortDirection,
@@ -36,12 +37,15 @@ from api.schemas.common import (
 from api.schemas.types import read_timestamp
 from domain.errors import Fault
 from domain.rules.actions import ActionType
+from domain.rules.budget_forms import parse_budgets
+from domain.rules.budgets import ScheduleType
 from domain.rules.definitions import MAX_ACTIONS, parse_actions
 from domain.rules.forms import MAX_EXPRESSION_LENGTH
 from domain.rules.rule import MAX_ORDER, ChangeType, RuleStatus, condition_faults
 
 _TEXT = {"type": "string"}
 _MONEY = "CREDIT, DEBIT, HOLD, RELEASE, FORFEIT, VOID_HOLD"
+_NULLABLE_TEXT = {"anyOf": [{"type": "string"}, {"type": "null"}]}
 _ACTION = {
     "type": "object",
     "required": ["type"],
@@ -98,17 +102,28 @@ def _list(value: object) -> list[Any]:
     return value
 
 
-def _no_budgets(value: object) -> list[Any]:
-    if _list(value):
-        refuse("not_allowed", "Budgets aren't supported yet")
-    return []
+_BUDGET = {
+    "type": "object",
+    "required": ["asset_id", "limit"],
+    "additionalProperties": False,
+    "properties": {
+        "asset_id": {"type": "string", "format": "uuid", "description": "An active asset linked to the program, in one budget"},
+        "limit": _TEXT | {"description": "What the rule's CREDITs may issue in a period; rounded to the asset's scale"},
+        "schedule_type": {
+            "anyOf": [{"type": "string", "enum": list(ScheduleType)}, {"type": "null"}],
+            "description": "Without one the budget never resets by itself",
+        },
+        "cron_expression": _NULLABLE_TEXT | {"description": "With CRON: five fields, UTC", "examples": ["0 0 1 * *"]},
+        "interval": _NULLABLE_TEXT | {"description": "With INTERVAL: a duration of at least 1m", "examples": ["24h"]},
+    },
+}
 
 
 Actions = Annotated[
     list[dict[str, Any]],
     Form(_list, "array of actions", {"type": "array", "items": _ACTION, "minItems": 1, "maxItems": MAX_ACTIONS}),
 ]
-Budgets = Annotated[list[dict[str, Any]], Form(_no_budgets, "empty array", {"type": "array", "maxItems": 0})]
+Budgets = Annotated[list[dict[str, Any]], Form(_list, "array of budgets", {"type": "array", "items": _BUDGET})]
 Condition = Annotated[str, text(MAX_EXPRESSION_LENGTH, expected="CEL expression")]
 Order = Annotated[int, integer(1, MAX_ORDER)]
 
@@ -118,6 +133,8 @@ def _rule_faults(given: Given) -> Iterator[Fault]:
         yield from condition_faults(given["condition"])
     if "actions" in given:
         yield from parse_actions(given["actions"])[1]
+    if "budgets" in given:
+        yield from parse_budgets(given["budgets"])[1]
     try:
         starts, ends = read_timestamp(given.get("active_from")), read_timestamp(given.get("active_to"))
     except FormFault:
@@ -154,7 +171,7 @@ class RuleCreate(CreateModel):
     stop_after_match: bool = False
     active_from: Timestamp | None = Field(default=None, description="Inclusive, by the server's clock")
     active_to: Timestamp | None = Field(default=None, description="Exclusive; after active_from")
-    budgets: Budgets = Field(default_factory=list)
+    budgets: Budgets = Field(default_factory=list, description="What the rule's CREDITs may issue, per asset and period")
     status: Choice[NewRuleStatus] = NewRuleStatus.ACTIVE
 
     @classmethod
@@ -209,7 +226,27 @@ class RuleHistoryQuery(TimeRange, ListQuery):
     change_type: Choice[ChangeType] | None = None
 
 
-class RuleRead(ResponseModel):
+class BudgetResetQuery(QueryModel):
+    asset_id: Uuid
+
+
+class BudgetDefinition(ResponseModel):
+    asset_id: UUID
+    limit: str
+    schedule_type: ScheduleType | None
+    cron_expression: str | None
+    interval: str | None
+
+
+class BudgetRead(BudgetDefinition):
+    consumed: str = Field(description="Issued in the current period")
+    next_reset_at: datetime | None = Field(description="Null for a budget without a schedule")
+
+
+_Budget = TypeVar("_Budget", bound=BudgetDefinition)
+
+
+class _RuleObject(ResponseModel, Generic[_Budget]):
     id: UUID
     program_id: UUID
     name: str
@@ -220,11 +257,19 @@ class RuleRead(ResponseModel):
     stop_after_match: bool
     active_from: datetime | None
     active_to: datetime | None
-    budgets: list[dict[str, Any]]
+    budgets: list[_Budget]
     status: RuleStatus
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
+
+
+class RuleRead(_RuleObject[BudgetRead]):
+    """A rule with its budgets as they are."""
+
+
+class RuleSnapshot(_RuleObject[BudgetDefinition]):
+    """A rule as it was defined: budgets without `consumed` and `next_reset_at`."""
 
 
 class RuleHistoryRead(ResponseModel):
@@ -236,7 +281,7 @@ class RuleHistoryRead(ResponseModel):
     changed_by_api_key_id: UUID | None
     changed_by_user_id: None
     changes: dict[str, Any] = Field(description="Field -> `from` and `to`; empty for `created`")
-    snapshot: RuleRead = Field(description="The rule after the change")
+    snapshot: RuleSnapshot = Field(description="The rule after the change")
 
 
 class ConditionCheck(ResponseModel):

@@ -125,6 +125,18 @@ def page(conn: Connection, organization_id: UUID, wanted: EntryFilter, keyset: K
     return cut
 
 
+def of_event(conn: Connection, organization_id: UUID, event_id: UUID) -> list[EntryRow]:
+    """All entries that an event made, in ledger order."""
+    with conn.cursor(row_factory=class_row(EntryRow)) as cursor:
+        rows = cursor.execute(
+            f"SELECT {_COLUMNS} FROM journal_entries e JOIN programs g ON g.id = e.program_id"
+            " WHERE e.event_id = %s AND e.organization_id = %s ORDER BY e.created_at, e.id",
+            [event_id, organization_id],
+        ).fetchall()
+    _add_postings(conn, rows)
+    return rows
+
+
 def find(conn: Connection, organization_id: UUID, entry_id: UUID) -> EntryRow | None:
     """One entry of the organization."""
     with conn.cursor(row_factory=class_row(EntryRow)) as cursor:

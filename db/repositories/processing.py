@@ -99,6 +99,19 @@ def _state(tags: list[str], counters: dict[str, object], attributes: dict[str, s
     return EntityState(frozenset(tags), counters_from_json(counters), attributes)
 
 
+def programs_once_enrolled(conn: Connection, participant_ids: Collection[UUID], program_id: UUID) -> dict[UUID, tuple[UUID, ...]]:
+    """The programs of each participant as they will be when it is enrolled in this one as well."""
+    rows = conn.execute(
+        """
+        SELECT wanted.id, ARRAY(SELECT program_id FROM enrollments e
+            WHERE e.participant_id = wanted.id AND (e.status <> 'CLOSED' OR e.program_id = %s) ORDER BY enrolled_at, program_id)
+        FROM unnest(%s::uuid[]) AS wanted (id)
+        """,
+        [program_id, arrays.uuids(participant_ids)],
+    )
+    return {row[0]: tuple(row[1]) if program_id in row[1] else (*row[1], program_id) for row in rows}
+
+
 def find_external_ids(conn: Connection, names: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], UUID]:
     """Participants' ids by (organization, external id)."""
     rows = conn.execute(

@@ -57,7 +57,7 @@ def active_linked_assets(session: Session, program_id: UUID) -> dict[UUID, Asset
 
 
 def find(session: Session, organization_id: UUID, rule_id: UUID) -> Rule | None:
-    """A rule of the organization."""
+    """A rule of the organization; its budgets are read apart."""
     row = _row(session, organization_id, rule_id)
     return None if row is None else _rule(row)
 
@@ -177,10 +177,10 @@ def _row(session: Session, organization_id: UUID, rule_id: UUID) -> RuleRow | No
 
 
 def _rule(row: RuleRow) -> Rule:
-    values = {name: getattr(row, name) for name in Rule.__dataclass_fields__}
+    values = {name: getattr(row, name) for name in Rule.__dataclass_fields__ if name != "budgets"}
     return Rule(**{**values, "actions": tuple(row.actions), "status": RuleStatus(row.status)})
 
 
 def _values(rule: Rule) -> dict[str, Any]:
-    values = {name: getattr(rule, name) for name in Rule.__dataclass_fields__ if name != "id"}
+    values = {name: getattr(rule, name) for name in Rule.__dataclass_fields__ if name not in ("id", "budgets")}
     return {**values, "actions": [dict(action) for action in rule.actions], "status": rule.status.value}

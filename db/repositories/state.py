@@ -11,7 +11,8 @@ from psycopg.types.json import Jsonb
 from sqlmodel import Session
 
 from db.repositories.keyset import Keyset, Slice
-from db.session import psycopg_of
+from db.session import Connection, psycopg_of
+from domain.processing.impact import StateEffect
 from domain.state import EntityState, StateChange, counters_from_json, counters_to_json
 from runtime.ids import new_id
 
@@ -159,3 +160,14 @@ def page(session: Session, organization_id: UUID, entity_id: UUID, wanted: Histo
             {**asked, **values, "entity_id": entity_id, "organization_id": organization_id},
         )
         return keyset.cut(cursor.fetchall())
+
+
+def changes_of_event(conn: Connection, organization_id: UUID, event_id: UUID) -> list[StateEffect]:
+    """All changes of state that an event made, in the order it made them."""
+    with conn.cursor(row_factory=class_row(StateEffect)) as cursor:
+        return cursor.execute(
+            "SELECT id, entity_type, entity_id, state_type, key, operation, old_value, new_value, changed_at,"
+            " changed_by_api_key_id, event_id, rule_id, program_id FROM state_history"
+            " WHERE event_id = %s AND organization_id = %s ORDER BY changed_at, id",
+            [event_id, organization_id],
+        ).fetchall()

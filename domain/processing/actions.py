@@ -3,10 +3,9 @@
 Here are the actions on money; those on tags, counters and attributes are in `actions_state`.
 
 The order inside an action is the specification's (6.3): target, status restriction, expressions, rounding, zero check,
-ledger checks, effect.
+budget, ledger checks, effect.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -20,9 +19,9 @@ from domain.ledger.credit import credit
 from domain.ledger.debit import debit
 from domain.ledger.entries import Entry, Origin
 from domain.ledger.moves import MoveResult, forfeit, hold, release, void_hold
-from domain.money import CEILING, ZERO, format_amount, to_scale
+from domain.money import ZERO, format_amount
 from domain.processing import actions_state, expressions
-from domain.processing.failure import ActionFailed, from_refusal
+from domain.processing.failure import from_refusal
 from domain.processing.record import ExecutedAction
 from domain.processing.targets import Step, require_active, target_holder
 from domain.processing.world import Holder
@@ -38,8 +37,6 @@ from domain.rules.actions import (
     VoidHoldAction,
 )
 
-_REFERENCE = re.compile(r"[A-Za-z0-9._:@-]{1,255}", re.ASCII)
-
 
 def execute(step: Step, action: Action) -> ExecutedAction:
     """Carry out one action; raises ActionFailed, or MissingState when something must be loaded first."""
@@ -47,12 +44,7 @@ def execute(step: Step, action: Action) -> ExecutedAction:
 
 
 def _asset(step: Step, asset_id: UUID) -> AssetTerms:
-    asset = step.world.books.assets.get(asset_id)
-    if asset is None or asset_id not in step.world.programs[step.event.program_id].asset_ids:
-        raise ActionFailed("asset_not_linked", "the asset isn't linked to the program")
-    if asset.is_archived:
-        raise ActionFailed("asset_archived", f"{asset.symbol} is archived")
-    return asset
+    return step.world.asset_in_use(asset_id, step.event.program_id)
 
 
 def _account(step: Step, holder: Holder, asset: AssetTerms) -> AccountKey:
@@ -61,21 +53,11 @@ def _account(step: Step, holder: Holder, asset: AssetTerms) -> AccountKey:
 
 
 def _amount(step: Step, source: Decimal | Expression, asset: AssetTerms) -> Decimal:
-    amount = to_scale(expressions.number(source, step.variables, "amount"), asset.scale)
-    if amount < 0:
-        raise ActionFailed("invalid_amount", f"amount: negative ({format_amount(amount, asset.scale)})")
-    if amount >= CEILING:
-        raise ActionFailed("invalid_amount", "amount: more than 20 integer digits")
-    return amount
+    return expressions.amount(source, step.variables, asset.scale)
 
 
 def _reference(step: Step, source: str | Expression | None) -> str | None:
-    if source is None:
-        return None
-    reference = expressions.string(source, step.variables, "reference_id")
-    if not _REFERENCE.fullmatch(reference):
-        raise ActionFailed("expression_error", "reference_id: not 1-255 of letters, digits and . _ : @ -")
-    return reference
+    return None if source is None else expressions.reference(source, step.variables)
 
 
 def _origin(step: Step, description: str | None, reference: str | None) -> Origin:
@@ -87,6 +69,11 @@ def _origin(step: Step, description: str | None, reference: str | None) -> Origi
         rule_id=step.rule.id,
         reference_id=reference,
     )
+
+
+def _is_in_budget(step: Step, asset: AssetTerms, amount: Decimal) -> bool:
+    """Count a credit against the rule's budget; False when it doesn't fit, and then it is suppressed whole (4.5)."""
+    return step.world.budgets.issue(step.rule.id, asset.id, amount, step.now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +108,8 @@ def _move(step: Step, action: MoneyAction, post: _Post) -> ExecutedAction:
     )
     if amount == 0:
         return done.no_op("ZERO_AMOUNT")
+    if isinstance(action, CreditAction) and amount is not None and not _is_in_budget(step, asset, amount):
+        return done.suppressed("BUDGET_EXCEEDED", format_amount(amount, asset.scale))
     try:
         posted = post(_account(step, holder, asset), amount, _origin(step, action.description, reference))
     except DomainError as refusal:

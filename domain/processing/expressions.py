@@ -1,16 +1,18 @@
 """Values that actions take from the snapshot: amounts, texts, ids, each with the failure that fits it."""
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from uuid import UUID
 
 from domain.cel import EvaluationError, Expression, StepLimitExceeded, to_text
-from domain.money import CEILING
+from domain.money import CEILING, format_amount, to_scale
 from domain.processing.failure import ActionFailed
 
 Variables = Mapping[str, object]
 
 MAX_TEXT = 4096
+_REFERENCE = re.compile(r"[A-Za-z0-9._:@-]{1,255}", re.ASCII)
 
 
 def evaluate(expression: Expression, variables: Variables, field: str) -> object:
@@ -30,6 +32,16 @@ def number(source: Decimal | Expression, variables: Variables, field: str) -> De
         raise ActionFailed("invalid_amount", f"{field}: not a number")
     if value.copy_abs() >= CEILING:
         raise ActionFailed("invalid_amount", f"{field}: more than 20 integer digits")
+    return value
+
+
+def amount(source: Decimal | Expression, variables: Variables, scale: int) -> Decimal:
+    """An amount as it is recorded, rounded to the asset's scale; `invalid_amount` when it is negative or too large."""
+    value = to_scale(number(source, variables, "amount"), scale)
+    if value < 0:
+        raise ActionFailed("invalid_amount", f"amount: negative ({format_amount(value, scale)})")
+    if value >= CEILING:
+        raise ActionFailed("invalid_amount", "amount: more than 20 integer digits")
     return value
 
 
@@ -53,6 +65,14 @@ def string(source: str | Expression, variables: Variables, field: str) -> str:
     value = evaluate(source, variables, field)
     if not isinstance(value, str):
         raise ActionFailed("expression_error", f"{field}: not a string")
+    return value
+
+
+def reference(source: str | Expression, variables: Variables) -> str:
+    """A correlation id; `expression_error` unless it has the form of one."""
+    value = string(source, variables, "reference_id")
+    if not _REFERENCE.fullmatch(value):
+        raise ActionFailed("expression_error", "reference_id: not 1-255 of letters, digits and . _ : @ -")
     return value
 
 

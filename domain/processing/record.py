@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid5
 
+from domain.rules.actions import ActionType
 from domain.rules.rule import CompiledRule
 
 
@@ -48,6 +49,10 @@ class ExecutedAction:
         """The same, without effect."""
         return replace(self, outcome="NO_OP", reason=reason)
 
+    def suppressed(self, reason: str, amount: str) -> "ExecutedAction":
+        """The same, kept from happening; `amount` is what it would have moved."""
+        return replace(self, outcome="SUPPRESSED", reason=reason, amount=amount)
+
 
 # Short names in storage, because most of the database's bytes are these.
 _STORED = {
@@ -75,8 +80,11 @@ class Record:
     items: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def matched(self, rule: CompiledRule, actions: Sequence[ExecutedAction], event_participant: UUID | None) -> None:
-        """The rule matched and its actions ran."""
-        self.items[rule.order] = {"a": [_pack(action, event_participant) for action in actions]}
+        """The rule matched and its actions ran, or were suppressed."""
+        item: dict[str, Any] = {"a": [_pack(action, event_participant) for action in actions]}
+        if _is_out_of_budget(rule, actions):
+            item |= {"s": EvaluationStatus.SKIPPED.value, "x": "BUDGET_EXCEEDED"}
+        self.items[rule.order] = item
 
     def skipped(self, rule: CompiledRule, status: EvaluationStatus, message: str) -> None:
         """The condition raised an error, or took too long."""
@@ -101,6 +109,15 @@ class Record:
         return packed
 
 
+def _is_out_of_budget(rule: CompiledRule, actions: Sequence[ExecutedAction]) -> bool:
+    """Whether credits were suppressed and none was given; one of zero counts neither way."""
+    if not rule.has_budgets:
+        return False
+    pairs = zip(rule.actions, actions, strict=True)
+    outcomes = {done.outcome for action, done in pairs if action.type is ActionType.CREDIT}
+    return outcomes - {"NO_OP"} == {"SUPPRESSED"}
+
+
 def _pack(action: ExecutedAction, event_participant: UUID | None) -> dict[str, Any]:
     packed: dict[str, Any] = {}
     for name, short in _STORED.items():
@@ -114,9 +131,9 @@ def _pack(action: ExecutedAction, event_participant: UUID | None) -> dict[str, A
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedEvent:
-    """What reading a record needs of its event."""
+    """What reading a record needs of its event; a dry run's has no id, and so its rows have none."""
 
-    id: UUID
+    id: UUID | None
     participant_id: UUID | None
     program_id: UUID
     processed_at: datetime
@@ -143,7 +160,7 @@ def evaluations(packed: Mapping[str, Any], rules: Sequence[CompiledRule], event:
 
 def _blank_row(rule: CompiledRule, event: EvaluatedEvent) -> dict[str, Any]:
     return {
-        "id": uuid5(event.id, str(rule.id)),
+        "id": None if event.id is None else uuid5(event.id, str(rule.id)),
         "rule_id": rule.id,
         "rule_name": rule.name,
         "rule_history_id": rule.history_id,

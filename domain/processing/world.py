@@ -7,8 +7,10 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from domain.ledger.accounts import EntityType
+from domain.ledger.accounts import AssetTerms, EntityType
 from domain.ledger.books import Books, MissingState
+from domain.processing.failure import ActionFailed
+from domain.processing.spending import Budgets
 from domain.state import Changes, EntityState, StateChange
 
 
@@ -119,6 +121,7 @@ class World:
     states: dict[UUID, EntityState] = field(default_factory=dict)
     changed_states: dict[UUID, StateOwner] = field(default_factory=dict)
     history: list[RecordedChange] = field(default_factory=list)
+    budgets: Budgets = field(default_factory=Budgets)
     _undo: dict[UUID, tuple[EntityState, StateOwner | None]] = field(default_factory=dict)
 
     def holder(self, holder_id: UUID, organization_id: UUID) -> Holder | None:
@@ -140,6 +143,15 @@ class World:
             return None
         raise MissingExternalId(organization_id, external_id)
 
+    def asset_in_use(self, asset_id: UUID, program_id: UUID) -> AssetTerms:
+        """The asset, for an action of the program's rules; ActionFailed when it is archived, or not linked any more."""
+        asset = self.books.assets.get(asset_id)
+        if asset is None or asset_id not in self.programs[program_id].asset_ids:
+            raise ActionFailed("asset_not_linked", "the asset isn't linked to the program")
+        if asset.is_archived:
+            raise ActionFailed("asset_archived", f"{asset.symbol} is archived")
+        return asset
+
     def change_state(
         self, owner: StateOwner, owner_id: UUID, new: EntityState, changes: Changes, *, at: datetime, event: Event, rule_id: UUID
     ) -> None:
@@ -153,11 +165,11 @@ class World:
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Undo all that the block did, in state and books, when it raises; costs what the block touches, not what is loaded."""
+        """Undo all that the block did, in all of it, when it raises; costs what the block touches, not what is loaded."""
         written = len(self.history)
         self._undo.clear()
         try:
-            with self.books.attempt():
+            with self.books.attempt(), self.budgets.attempt():
                 yield
         except BaseException:
             del self.history[written:]

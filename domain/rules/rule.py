@@ -10,6 +10,7 @@ from uuid import UUID
 from domain.cel import Expression, compile_condition
 from domain.errors import Fault
 from domain.rules.actions import Action
+from domain.rules.budgets import LiveBudget
 from domain.rules.definitions import parse_actions
 from domain.rules.forms import Malformed, condition
 from domain.timestamps import format_timestamp, parse_timestamp
@@ -19,7 +20,7 @@ ORDER_STEP = 10
 MAX_ORDER = 2_147_483_647
 # Fields that a change of a rule can touch, in the order of the rule object.
 _CHANGEABLE = (
-    "name", "description", "condition", "actions", "order", "stop_after_match", "active_from", "active_to", "status",
+    "name", "description", "condition", "actions", "order", "stop_after_match", "active_from", "active_to", "budgets", "status",
 )  # fmt: skip
 
 
@@ -46,7 +47,7 @@ _STATUS_CHANGES = {
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule as its owner defined it; `actions` are the checked JSON objects."""
+    """A rule as its owner defined it, with its budgets as they are; `actions` are the checked JSON objects."""
 
     id: UUID
     program_id: UUID
@@ -62,6 +63,7 @@ class Rule:
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None = None
+    budgets: tuple[LiveBudget, ...] = ()
 
     def snapshot(self) -> dict[str, object]:
         """The rule object as JSON, the form that the history keeps and that `compile_rule` reads."""
@@ -76,12 +78,16 @@ class Rule:
             "stop_after_match": self.stop_after_match,
             "active_from": _time(self.active_from),
             "active_to": _time(self.active_to),
-            "budgets": [],
+            "budgets": [live.budget.as_json() for live in self.budgets],
             "status": self.status.value,
             "created_at": _time(self.created_at),
             "updated_at": _time(self.updated_at),
             "deleted_at": _time(self.deleted_at),
         }
+
+    def as_json(self) -> dict[str, object]:
+        """The rule object as the API answers it: its budgets with what is consumed of them."""
+        return {**self.snapshot(), "budgets": [live.as_json() for live in self.budgets]}
 
 
 def _time(value: datetime | None) -> str | None:
@@ -122,6 +128,7 @@ class CompiledRule:
     stop_after_match: bool
     active_from: datetime | None
     active_to: datetime | None
+    has_budgets: bool = False
 
     def is_in_window(self, now: datetime) -> bool:
         """Whether the server's clock lies in the rule's window: from inclusive, to exclusive."""
@@ -145,6 +152,7 @@ def compile_rule(snapshot: Mapping[str, Any], history_id: UUID) -> CompiledRule:
         stop_after_match=snapshot["stop_after_match"],
         active_from=_moment(snapshot["active_from"]),
         active_to=_moment(snapshot["active_to"]),
+        has_budgets=bool(snapshot["budgets"]),
     )
 
 

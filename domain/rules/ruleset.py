@@ -37,6 +37,7 @@ class RuleSet:
     may_debit: bool = field(init=False)
     needs_lots: bool = field(init=False)
     names_targets: bool = field(init=False)
+    budgeted_rule_ids: frozenset[UUID] = field(init=False)
     _by_event_type: Mapping[str, tuple[CompiledRule, ...]] = field(init=False, repr=False)
     _untyped: tuple[CompiledRule, ...] = field(init=False, repr=False)
 
@@ -52,6 +53,7 @@ class RuleSet:
             "may_credit": any(isinstance(action, CreditAction) for action in actions),
             "may_debit": any(isinstance(action, DebitAction | ForfeitAction | VoidHoldAction) for action in actions),
             "needs_lots": any(_needs_lots(action) for action in actions),
+            "budgeted_rule_ids": frozenset(rule.id for rule in rules if rule.has_budgets),
             "names_targets": any(action.target.value is not None for action in actions),
             "_by_event_type": {name: tuple(rule for rule in rules if _admits(rule, name)) for name in types},
             "_untyped": tuple(rule for rule in rules if rule.condition.event_types is None),

@@ -61,8 +61,8 @@ class TestZeroSum:
 
 
 class TestAppendOnly:
-    @pytest.mark.parametrize("table", LEDGER)
-    @pytest.mark.parametrize("statement", ["UPDATE {} SET created_at = now()", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
+    @pytest.mark.parametrize("table", [*LEDGER, "budget_periods"])
+    @pytest.mark.parametrize("statement", ["UPDATE {} SET organization_id = NULL", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
     def test_owner_cannot_change_the_books(
         self, owner: psycopg.Connection[tuple[object, ...]], table: str, statement: str
     ) -> None:
@@ -70,8 +70,8 @@ class TestAppendOnly:
         with pytest.raises(psycopg.errors.RestrictViolation, match="append-only"):
             owner.execute(statement.format(table))
 
-    @pytest.mark.parametrize("table", [*LEDGER, "rule_history"])
-    @pytest.mark.parametrize("statement", ["UPDATE {} SET id = id", "DELETE FROM {}", "TRUNCATE {}"])
+    @pytest.mark.parametrize("table", [*LEDGER, "rule_history", "budget_periods"])
+    @pytest.mark.parametrize("statement", ["UPDATE {} SET organization_id = organization_id", "DELETE FROM {}", "TRUNCATE {}"])
     def test_application_has_no_right_to(self, database: Database, table: str, statement: str) -> None:
         with pytest.raises(psycopg.errors.InsufficientPrivilege), database.connection() as conn:
             conn.execute(statement.format(table))

@@ -128,6 +128,12 @@ class Shop:
             )
         )
 
+    def participant_id(self, external_id: str) -> UUID:
+        found: UUID = self.value(
+            "SELECT id FROM participants WHERE organization_id = %s AND external_id = %s", self.organization_id, external_id
+        )
+        return found
+
     def balance(self, external_id: str, asset_id: UUID) -> Decimal:
         found = self.fetch(
             """

@@ -13,7 +13,7 @@ from db.session import Database
 from domain.processing.process import Outcome
 from domain.processing.process import process as real_process
 from domain.processing.world import Event
-from services import processing
+from services import batch_work, processing
 from services.processing import Batch, process_batch
 from tests.services.lane_world import LANES, Shop, make_shop, names_in_lane, together
 from tests.support.books import assert_books
@@ -44,7 +44,7 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> Poison:
                 raise ZeroDivisionError("nobody foresaw this")
             return real_process(event, *rest)
 
-        monkeypatch.setattr(processing, "process", breaking)
+        monkeypatch.setattr(batch_work, "process", breaking)
 
     return choose
 
@@ -163,7 +163,7 @@ class TestOrder:
 
     def test_a_full_time_box_leaves_the_rest_for_the_next_batch(self, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
         counting(shop)
-        monkeypatch.setattr(processing, "BOX_SECONDS", 0.0)
+        monkeypatch.setattr(batch_work, "BOX_SECONDS", 0.0)
         lane = [shop.send() for _ in range(3)][0].lane
         assert lane is not None
         with shop.database.connection() as conn:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.errors import AssetArchived, InsufficientBalance
+from domain.errors import AssetArchived, BalanceOutOfRange, InsufficientBalance
 from domain.ledger.accounts import AccountKey, AssetTerms, Bucket, EntityType, LotStatus
 from domain.ledger.books import Books, MissingAccount, MissingLots, MissingWallet
 from domain.ledger.checks import NothingToMove
@@ -16,6 +16,7 @@ from domain.ledger.due import post_due
 from domain.ledger.entries import ActionType, Entry, Origin, Posting, UnbalancedEntry
 from domain.ledger.lots import Selection
 from domain.ledger.moves import forfeit, hold, release
+from domain.ledger.transfer import Leg, transfer
 from tests.domain.ledger.books_store import Store
 
 ASSET = AssetTerms(UUID(int=1 << 100), "MILES", 0, is_lot=True, is_prefunded=False)
@@ -162,3 +163,35 @@ class TestMoves:
         with pytest.raises(NothingToMove) as refused:
             store.run(lambda books: release(books, KEY, None, now=START, origin=ORIGIN))
         assert (refused.value.code, refused.value.details["requested"]) == ("insufficient_balance", None)
+
+
+class TestTransfer:
+    """What random sequences meet rarely."""
+
+    OTHER = AccountKey(EntityType.PARTICIPANT, UUID(int=(1 << 101) + 1), ASSET.id)
+
+    def give(self, store: Store, *amounts: int) -> None:
+        legs = [Leg(self.OTHER, Decimal(amount)) for amount in amounts]
+        store.run(lambda books: transfer(books, KEY, legs, now=START, origin=ORIGIN))
+
+    def test_legs_to_one_recipient_fill_its_overdraft_once(self, store: Store) -> None:
+        earn(store, 10)
+        store.run(lambda books: debit(books, self.OTHER, Decimal(5), now=START, origin=ORIGIN, allow_negative=True))
+        self.give(store, 3, 4, 2)
+        lots = [(lot.amount, lot.remaining, lot.status) for lot in store.lots_of(self.OTHER)]
+        assert lots == [
+            (Decimal(3), Decimal(0), LotStatus.CONSUMED),
+            (Decimal(4), Decimal(2), LotStatus.AVAILABLE),
+            (Decimal(2), Decimal(2), LotStatus.AVAILABLE),
+        ]
+        assert store.account(self.OTHER).available == Decimal(4)
+
+    def test_legs_to_one_recipient_meet_the_limit_together(self, store: Store) -> None:
+        earn(store, 10)
+        most = Decimal(10) ** 20 - 1
+        store.run(lambda books: credit(books, self.OTHER, most - 6, now=START, origin=ORIGIN))
+        with pytest.raises(BalanceOutOfRange):
+            self.give(store, 3, 4)
+        assert len(store.all_entries()) == 2
+        self.give(store, 3, 3)
+        assert store.account(self.OTHER).available == most
