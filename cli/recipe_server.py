@@ -179,7 +179,7 @@ class Server:
         base = f"/v1/{self._kind(name)}/{self.id_of(name)}"
         balances = "balance" if name == PROGRAM else "balances"
         rows = {row["asset_id"]: row for row in self.call("GET", f"{base}/{balances}")["data"]}
-        for symbol, asset in self.recipe.assets.items():
+        for symbol, asset in self.assets_of(name).items():
             row = rows.get(self.ids[symbol], {})
             yield symbol, balance_text([row.get(bucket, "0") for bucket in BUCKETS], asset["scale"])
         for part in ("tags", "counters", "attributes"):
@@ -190,6 +190,11 @@ class Server:
             yield f"lots {symbol}", [f"{row['remaining']}/{row['amount']} {row['status']}" for row in rows]
         for rule in wanted.get("budgets", ()):
             yield f"budget {rule}", self._consumed(rule)
+
+    def assets_of(self, name: str) -> dict[str, Mapping[str, Any]]:
+        """The assets that somebody can have: the program only those with a wallet."""
+        known = self.recipe.assets.items()
+        return {symbol: asset for symbol, asset in known if name != PROGRAM or asset["issuance_policy"] == "PREFUNDED"}
 
     def _kind(self, name: str) -> str:
         return "programs" if name == PROGRAM else "groups" if name in self.recipe.groups else "participants"

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cli.recipe_file import Recipe, Step, load_recipe, recipe_names
+from cli.recipe_file import Step, load_recipe, recipe_names
 from cli.recipe_server import BUCKETS, Server, balance_text
 from runtime.processes import ServiceError
 from runtime.settings import Settings, load_settings
@@ -125,22 +125,22 @@ def _settled(server: Server, step: Step, number: int) -> list[Row]:
 
 def _compared(server: Server, step: Step, number: int) -> Iterator[Row]:
     for who, wanted in step.expect.items():
-        expected = dict(_expected(server.recipe, server.filled(wanted)))
+        expected = dict(_expected(server.assets_of(who), server.filled(wanted)))
         for what, found in server.holdings(who, wanted):
             yield Row(number, who, what, expected.pop(what), found)
         if expected:
             raise ServiceError(f"recipe {server.recipe.name}: step {number} expects {', '.join(expected)} of {who}")
 
 
-def _expected(recipe: Recipe, wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _expected(assets: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """What a table of the recipe says, in the form of `Server.holdings`: an asset that it doesn't name must be at zero."""
-    for symbol, asset in recipe.assets.items():
+    for symbol, asset in assets.items():
         amounts = wanted.get(symbol, "0").split("/")
         yield symbol, balance_text([*amounts, *["0"] * (len(BUCKETS) - len(amounts))], asset["scale"])
     for what, value in wanted.items():
         if what in ("lots", "budgets"):
             yield from ((f"{what.removesuffix('s') if what == 'budgets' else what} {name}", item) for name, item in value.items())
-        elif what not in recipe.assets:
+        elif what not in assets:
             yield what, value
 
 
