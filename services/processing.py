@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from db.repositories import automations, ledger, ledger_flush
 from db.repositories import event_queue as queue
-from db.repositories import ledger, ledger_flush
 from db.repositories import processing as rows
 from db.session import Connection
 from domain.ledger.accounts import NIL, AccountKey, EntityType
@@ -31,6 +31,8 @@ BOX_SECONDS = 0.025
 # A rule set of 50 actions can't name more than this many things that weren't loaded.
 MOST_LOADS_PER_EVENT = 200
 RETRY_SECONDS = (2, 4, 8, 16, 32)
+# The due work looks twice a minute by itself: it needs to hear only of moments that come before that.
+NEAR = timedelta(seconds=60)
 
 
 class StartAgain(Exception):
@@ -56,7 +58,10 @@ class Locks:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one transaction did to a lane; `taken` events were loaded, of which the time box let `events` be processed."""
+    """What one transaction did to a lane; `taken` events were loaded, of which the time box let `events` be processed.
+
+    `plans_soon`: it planned SYSTEM events of the next minute, of which the due work should hear after the commit.
+    """
 
     events: int = 0
     failed: int = 0
@@ -64,6 +69,7 @@ class Batch:
     taken: int = 0
     busy: bool = False
     oldest: datetime | None = None
+    plans_soon: bool = False
 
 
 def process_batch(conn: Connection, lane: int, *, limit: int = BATCH_EVENTS, locks: Locks | None = None) -> Batch:
@@ -83,7 +89,9 @@ def process_batch(conn: Connection, lane: int, *, limit: int = BATCH_EVENTS, loc
     work.flush(outcomes)
     failed = sum(outcome.error_code is not None for outcome in outcomes)
     taken = len(queued)
-    return Batch(len(outcomes), failed, len(work.books.entries), taken=taken, oldest=queued[0].event.created_at)
+    soon = any(item.due_at - item.planned_at <= NEAR for item in work.world.planned)
+    oldest = queued[0].event.created_at
+    return Batch(len(outcomes), failed, len(work.books.entries), taken=taken, oldest=oldest, plans_soon=soon)
 
 
 def give_up_or_postpone(conn: Connection, lane: int) -> Batch:
@@ -262,6 +270,8 @@ class _Work:
             rows.write_outcomes(self.conn, outcomes)
             if world.history:
                 rows.write_history(self.conn, world.history, [new_id() for _ in world.history])
+            if world.planned:
+                automations.insert_planned(self.conn, world.planned)
             holders = self._changed(StateOwner.PARTICIPANT, StateOwner.GROUP)
             if holders:
                 rows.write_holder_states(self.conn, holders, outcomes[-1].processed_at)

@@ -18,7 +18,7 @@ from domain.ledger.credit import credit
 from domain.ledger.debit import debit
 from domain.ledger.entries import Entry, Origin
 from domain.money import MAX_SCALE, format_amount, format_plain, to_scale
-from domain.processing import expressions
+from domain.processing import expressions, planning
 from domain.processing.failure import ActionFailed, from_refusal
 from domain.processing.record import ExecutedAction
 from domain.processing.world import Event, Holder, StateOwner, World
@@ -26,9 +26,11 @@ from domain.rules.actions import (
     Action,
     ActionType,
     AttributeAction,
+    BroadcastAction,
     CounterAction,
     CreditAction,
     DebitAction,
+    ScheduleAction,
     TagAction,
 )
 from domain.rules.rule import CompiledRule
@@ -256,6 +258,20 @@ def _attribute(step: Step, action: Action) -> ExecutedAction:
     return done if changes else done.no_op("ALREADY_SET")
 
 
+# ------------------------------------------------------------- SYSTEM events
+def _schedule(step: Step, action: Action) -> ExecutedAction:
+    assert isinstance(action, ScheduleAction)
+    holder = target_holder(step, action.target)
+    step.world.planned.append(planning.schedule(step.event, step.rule, action, holder.id, step.now))
+    return ExecutedAction(target_id=holder.id)
+
+
+def _broadcast(step: Step, action: Action) -> ExecutedAction:
+    assert isinstance(action, BroadcastAction)
+    step.world.planned.append(planning.broadcast(step.event, step.rule, action, step.now))
+    return ExecutedAction(target_type=StateOwner.PROGRAM.value, target_id=step.event.program_id)
+
+
 EXECUTORS: Mapping[ActionType, Callable[[Step, Action], ExecutedAction]] = {
     ActionType.CREDIT: _credit,
     ActionType.DEBIT: _debit,
@@ -263,4 +279,6 @@ EXECUTORS: Mapping[ActionType, Callable[[Step, Action], ExecutedAction]] = {
     ActionType.UNTAG: _tag,
     ActionType.COUNTER: _counter,
     ActionType.SET_ATTRIBUTE: _attribute,
+    ActionType.SCHEDULE_EVENT: _schedule,
+    ActionType.BROADCAST: _broadcast,
 }
