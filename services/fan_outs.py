@@ -63,8 +63,8 @@ def advance(
 ) -> Progress | None:
     """Begin a fan-out that is pending, or make the next page's events where the lanes have room; None when there is none.
 
-    What hasn't begun waits for an ACTIVE program; so does what is under way while the program is SUSPENDED. An automation or
-    program that was archived meanwhile ends it.
+    Both wait while the program isn't ACTIVE. What hasn't begun also waits for a paused automation; what is under way ends when
+    the automation is archived.
     """
     conn = psycopg_of(session)
     fan_out = rows.lock_fan_out(conn, automation_id)
@@ -80,8 +80,6 @@ def advance(
 def _go_on(conn: Connection, fan_out: FanOut, lanes: int, limit: int) -> Progress:
     if fan_out.status == "archived":
         return _fail(conn, fan_out, CANCELLED, is_failure=False)
-    if fan_out.program_status == "ARCHIVED":
-        return _fail(conn, fan_out, "program archived", is_failure=True)
     if fan_out.program_status != "ACTIVE":
         return _as_it_is(fan_out, Stage.WAITING)
     return _page(conn, fan_out, lanes, limit) if limit else _as_it_is(fan_out)

@@ -7,11 +7,11 @@ from uuid import UUID
 
 from db.session import Connection
 
-# Whom a flow could bring further: what hasn't begun waits for its program and for itself to be active; what has begun goes on
-# unless the program is SUSPENDED, and has to be ended when program or automation are archived.
+# What a flow could bring further: all wait for their program to be ACTIVE; what has begun also goes on while its automation is
+# paused, and is ended when it is archived.
 _RUNNABLE = """
     (a.execution_status = 'pending' AND a.status = 'active' AND p.status = 'ACTIVE'
-     OR a.execution_status = 'executing' AND (p.status <> 'SUSPENDED' OR a.status = 'archived'))
+     OR a.execution_status = 'executing' AND (p.status = 'ACTIVE' OR a.status = 'archived'))
 """
 
 

@@ -13,7 +13,8 @@ from temporalio.workflow import NondeterminismError
 from runtime.settings import Settings
 from runtime.temporal import data_converter, sandbox_runner
 from tests.workflows.record import HISTORIES
-from workflows import due_work, event_lane, hold
+from workflows import automation_run, due_work, event_lane, hold
+from workflows.automation_run import AutomationRunWorkflow
 from workflows.due_work import DueWorkWorkflow
 from workflows.event_lane import EventLaneWorkflow
 from workflows.hold import HoldWorkflow
@@ -21,7 +22,7 @@ from workflows.lane_sweep import LaneSweepWorkflow
 from workflows.reconcile import ReconcileWorkflow
 
 RECORDED = sorted(HISTORIES.glob("*.json"))
-FLOWS = (EventLaneWorkflow, LaneSweepWorkflow, DueWorkWorkflow, HoldWorkflow, ReconcileWorkflow)
+FLOWS = (EventLaneWorkflow, LaneSweepWorkflow, DueWorkWorkflow, HoldWorkflow, AutomationRunWorkflow, ReconcileWorkflow)
 
 
 def replay(file: Path, *flows: type) -> None:
@@ -52,9 +53,11 @@ def test_the_histories_show_what_matters() -> None:
         assert part in idle, part
     for name in ("event_lane_continued", "due_work"):
         assert "EXECUTION_CONTINUED_AS_NEW" in text[name], name
-    for name in ("due_work", "hold_expired"):
+    for name in ("due_work", "due_work_scheduled_events", "hold_expired"):
         for part in ("ACTIVITY_TASK_COMPLETED", "TIMER_FIRED", "TIMER_CANCELED", "WORKFLOW_EXECUTION_SIGNALED"):
             assert part in text[name], (name, part)
+    assert "TIMER_FIRED" in text["automation_run_completed"]
+    assert "cancel_fan_out" in text["automation_run_cancelled"]
 
 
 ALTERATIONS = {
@@ -85,6 +88,27 @@ def test_a_changed_lane_turns_red(name: str, tmp_path: Path, monkeypatch: pytest
 TIMER_ALTERATIONS = {
     "due_renamed": (due_work, "DueWorkWorkflow", "due_work", '"post_due"', '"post_everything"'),
     "due_sleepless": (due_work, "DueWorkWorkflow", "due_work", "if not report.more:", "if report.failed:"),
+    "scheduled_renamed": (
+        due_work,
+        "DueWorkWorkflow",
+        "due_work_scheduled_events",
+        '"fire_due_events"',
+        '"fire_everything"',
+    ),
+    "run_hasty": (
+        automation_run,
+        "AutomationRunWorkflow",
+        "automation_run_completed",
+        "if not report.pages:",
+        "if report.error:",
+    ),
+    "run_deaf": (
+        automation_run,
+        "AutomationRunWorkflow",
+        "automation_run_cancelled",
+        '"cancel_fan_out" if self._is_cancelled else "run_fan_out"',
+        '"run_fan_out"',
+    ),
     "hold_deaf": (hold, "HoldWorkflow", "hold_expired", "        self._changed = True\n", ""),
     "hold_endless": (
         hold,
