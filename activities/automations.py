@@ -126,7 +126,7 @@ class FanOutActivities:
         deadline = time.monotonic() + FAN_OUT_SECONDS
         made, pages = Made(), 0
         while True:
-            progress = await asyncio.to_thread(self._advance, run.automation_id)
+            progress = await asyncio.to_thread(self._advance, run, has_waited=run.has_waited and not pages)
             made = made.plus(progress.made)
             if progress.made.events:
                 pages += 1
@@ -139,14 +139,14 @@ class FanOutActivities:
             if not progress.made.events:
                 await asyncio.sleep(ROOM_POLL_SECONDS)
 
-    def _advance(self, automation_id: UUID) -> Progress:
-        """The next page; while the lanes are full only a look."""
+    def _advance(self, run: RunInput, *, has_waited: bool) -> Progress:
+        """The next page; while the lanes are full only a look, unless it has waited long enough."""
 
         def step(session: Session) -> Progress | None:
-            room = LANES_ARE_FULL - queue.total_backlog(psycopg_of(session), LANES_ARE_FULL)
-            return fan_outs.advance(session, automation_id, self.lanes, has_room=room > 0)
+            has_room = has_waited or queue.total_backlog(psycopg_of(session), LANES_ARE_FULL) < LANES_ARE_FULL
+            return fan_outs.advance(session, run.automation_id, self.lanes, has_room=has_room)
 
-        return _found(transact(self.database, step), automation_id)
+        return _found(transact(self.database, step), run.automation_id)
 
     async def _once(self, run: RunInput, step: Callable[[Session, UUID], Progress | None]) -> RunReport:
         found = await asyncio.to_thread(transact, self.database, lambda session: step(session, run.automation_id))

@@ -19,6 +19,7 @@ class AutomationRunWorkflow:
     def __init__(self, start: RunInput) -> None:
         self._start = start
         self._is_cancelled = start.is_cancelled
+        self._pauses = 0
         self._report: RunReport | None = None
 
     @workflow.run
@@ -40,7 +41,8 @@ class AutomationRunWorkflow:
                 return self.status()
             if workflow.info().is_continue_as_new_suggested():
                 workflow.continue_as_new(start.model_copy(update={"is_cancelled": self._is_cancelled}))
-            if not report.pages:
+            self._pauses = 0 if report.pages else self._pauses + 1
+            if self._pauses:
                 await self._pause()
 
     @workflow.signal(name=contracts.CANCEL_SIGNAL)
@@ -63,7 +65,7 @@ class AutomationRunWorkflow:
     async def _step(self) -> RunReport:
         report: RunReport = await workflow.execute_activity(
             "cancel_fan_out" if self._is_cancelled else "run_fan_out",
-            self._start,
+            self._start.model_copy(update={"has_waited": self._pauses >= policies.RUN_PAUSES}),
             result_type=RunReport,
             start_to_close_timeout=policies.RUN_TIMEOUT,
             heartbeat_timeout=policies.RUN_HEARTBEAT,

@@ -160,12 +160,16 @@ class RunState(StrEnum):
 
 
 class RunInput(BaseModel):
-    """Start of a fan-out's workflow: ids only; `is_cancelled` is carried over continue-as-new."""
+    """Start of a fan-out's workflow: ids only; `is_cancelled` is carried over continue-as-new.
+
+    `has_waited`, for its activity, makes the next page although the lanes are full.
+    """
 
     automation_id: UUID
     organization_id: UUID
     program_id: UUID
     is_cancelled: bool = False
+    has_waited: bool = False
 
 
 class RunReport(BaseModel):

@@ -1,11 +1,16 @@
 """Fan-outs on a real database: one event for everybody, whatever crashes, stops or is repeated."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
+from temporalio.testing import ActivityEnvironment
 
+from activities import automations as activities
+from activities.automations import FanOutActivities
 from db.session import Database
 from runtime.embedded import EmbeddedPostgres
 from services import fan_outs
@@ -15,6 +20,7 @@ from tests.services.automation_world import enrol, made_by, record, set_automati
 from tests.services.lane_world import LANES, Shop, make_shop, together
 from tests.services.rule_world import set_status
 from tests.support.databases import make_database
+from workflows.contracts import RunInput, RunReport, RunState
 
 PAGE = 10
 WHERE = "execution_status, participants_total, participants_processed"
@@ -222,3 +228,46 @@ def test_full_lanes_let_it_wait(shop: Shop) -> None:
     waiting = transact(shop.database, lambda session: fan_outs.advance(session, automation, LANES, has_room=False))
     assert waiting is not None
     assert (waiting.stage, waiting.made.events) == (Stage.EXECUTING, 0)
+
+
+class TestActivity:
+    def step(self, shop: Shop, automation: UUID, *, has_waited: bool = False) -> RunReport:
+        run = RunInput(
+            automation_id=automation,
+            organization_id=shop.organization_id,
+            program_id=shop.world.program_id,
+            has_waited=has_waited,
+        )
+        # nothing is woken: there are no events to wake for
+        work = FanOutActivities(shop.database, cast("Any", None), LANES)
+        return asyncio.run(ActivityEnvironment().run(work.run_fan_out, run))
+
+    def test_it_leaves_room_in_the_lanes(self, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(activities, "LANES_ARE_FULL", 20)
+        monkeypatch.setattr(activities, "FAN_OUT_SECONDS", 0.2)
+        enrol(shop, 24)
+        automation = start_broadcast(shop)
+        for number in range(20):
+            shop.send(f"other-{number}")
+        report = self.step(shop, automation)
+        assert (report.state, report.total, report.events, report.pages) == (RunState.EXECUTING, 45, 0, 0)
+        assert (self.step(shop, automation).events, made_by(shop, automation)) == (0, [])
+        shop.drain_all()
+        assert advance(shop, automation).made.events == PAGE
+
+    def test_after_some_failures_it_is_given_up(self, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+        enrol(shop, 24)
+        automation = start_broadcast(shop)
+        advance(shop, automation)
+
+        def broken(*_: Any) -> Any:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(fan_outs, "make_events", broken)
+        with pytest.raises(ZeroDivisionError):
+            self.step(shop, automation)
+        monkeypatch.setattr(activities, "MOST_ATTEMPTS", 1)
+        report = self.step(shop, automation)
+        assert (report.state, report.processed) == (RunState.FAILED, 0)
+        assert report.error is not None
+        assert report.error.startswith("internal_error: ")

@@ -10,6 +10,7 @@ from sqlmodel import Session
 
 from activities import automations as activities
 from activities.automations import ScheduledActivities
+from activities.lanes import LaneActivities
 from db.repositories import automations as rows
 from db.session import Database
 from domain.lanes import lane_of
@@ -32,7 +33,7 @@ from tests.services.automation_world import (
 from tests.services.lane_world import LANES, Shop, make_shop, together
 from tests.services.rule_world import set_status
 from tests.support.databases import make_database
-from workflows.contracts import DueReport
+from workflows.contracts import DrainInput, DueReport
 
 
 @pytest.fixture(scope="module")
@@ -231,6 +232,31 @@ class TestActivity:
         assert (done.failed, done.next_in_seconds) == (1, None), "the culprit must not be waited for"
         monkeypatch.undo()
         assert fire(shop) == 1
+
+
+class TestWaking:
+    @pytest.mark.parametrize(
+        ("actions", "wakes"),
+        [([schedule("60s")], 1), ([schedule("61s")], 0), ([schedule("61s"), broadcast()], 1), ([], 0)],
+    )
+    def test_the_due_work_hears_of_the_next_minute(self, shop: Shop, actions: list[dict[str, Any]], wakes: int) -> None:
+        """Once for all events of a batch, after its commit."""
+        committed: list[int] = []
+        shop.rule(*actions, {"type": "TAG", "tag": "seen"})
+        for _ in range(5):
+            shop.send("ann")
+        lane = shop.value("SELECT lane FROM event_queue LIMIT 1")
+        work = LaneActivities(shop.database, lambda: committed.append(shop.value("SELECT count(*) FROM automations")))
+        assert work.drain_lane(DrainInput(lane=lane)).events == 5
+        assert committed == [5 * len(actions)] * wakes
+
+    def test_not_of_an_event_that_failed(self, shop: Shop) -> None:
+        woken: list[None] = []
+        shop.rule(schedule("1s"), {"type": "DEBIT", "asset_id": str(shop.world.pts), "amount": "5"})
+        shop.send("ann")
+        work = LaneActivities(shop.database, lambda: woken.append(None))
+        assert sum(work.drain_lane(DrainInput(lane=lane)).failed for lane in range(LANES)) == 1
+        assert woken == []
 
 
 class TestPlans:

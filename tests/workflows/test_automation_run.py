@@ -87,14 +87,14 @@ class TestRun:
         loop.run(scenario())
 
     def test_it_waits_while_the_lanes_are_full(self, loop: LoopThread, skipping: WorkflowEnvironment) -> None:
-        answers = Answers(runs=[run_report(), FULL, FULL, FULL, DONE])
+        answers = Answers(runs=[run_report(), FULL, FULL, FULL, run_report(), FULL, DONE])
 
         async def scenario() -> None:
             async with fanning_out(skipping.client, answers) as (flow, _):
                 began = await skipping.get_current_time()
                 await flow.result()
-                assert (await skipping.get_current_time()) - began >= timedelta(seconds=3)
-                assert answers.looks == 5
+                assert (await skipping.get_current_time()) - began >= timedelta(seconds=4)
+                assert answers.waited == [False] * 4 + [True, False, False], "lanes that are always full don't starve it"
 
         loop.run(scenario())
 

@@ -99,7 +99,7 @@ TIMER_ALTERATIONS = {
         automation_run,
         "AutomationRunWorkflow",
         "automation_run_completed",
-        "if not report.pages:",
+        "if self._pauses:",
         "if report.error:",
     ),
     "run_deaf": (

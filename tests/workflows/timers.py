@@ -54,6 +54,7 @@ class Answers:
     def __init__(self, due: Sequence[DueReport] = (), hold: Sequence[HoldReport] = (), runs: Sequence[RunReport] = ()) -> None:
         self.looks = 0
         self.cancels = 0
+        self.waited: list[bool] = []
         self._runs, self._last_run = iter(runs), run_report()
         self._due: Iterator[DueReport] = iter(due)
         self._hold, self._last_hold = iter(hold), hold_report()
@@ -82,6 +83,7 @@ class Answers:
     def run_fan_out(self, run: RunInput) -> RunReport:
         with self._lock:
             self.looks += 1
+            self.waited.append(run.has_waited)
             self._last_run = next(self._runs, self._last_run)
             return self._last_run
 
