@@ -75,6 +75,8 @@ def lock_fan_out(conn: Connection, automation_id: UUID) -> FanOut | None:
 
 def begin(conn: Connection, fan_out: FanOut, now: datetime) -> int:
     """List everybody who is ACTIVE and actively enrolled, in one statement, and note the beginning; gives their number."""
+    # a million participants take longer than any request may
+    conn.execute("SET LOCAL statement_timeout = '10min'")
     listed = conn.execute(
         """
         INSERT INTO fan_out_candidates (automation_id, occurrence, participant_id)
