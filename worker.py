@@ -11,9 +11,11 @@ import structlog
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from activities.automations import FanOutActivities, ScheduledActivities
 from activities.clock import ClockActivities
 from activities.due import DueActivities, HoldActivities, ReconcileActivities
 from activities.lanes import LaneActivities, SweepActivities
+from activities.waking import DueWaker
 from db.session import Database
 from runtime.log import configure_logging
 from runtime.metrics import serve_metrics
@@ -21,8 +23,9 @@ from runtime.settings import Settings, SettingsError, get_settings
 from runtime.temporal import connect, ensure_search_attributes, sandbox_runner
 from services.clock import require_own_time
 from services.deployment import deployed_lanes
+from workflows.automation_run import AutomationRunWorkflow
 from workflows.clock import ClockWorkflow
-from workflows.contracts import LEDGER_QUEUE
+from workflows.contracts import LEDGER_QUEUE, DueKind
 from workflows.due_work import DueWorkWorkflow
 from workflows.event_lane import EventLaneWorkflow
 from workflows.hold import HoldWorkflow
@@ -42,18 +45,30 @@ DRAINS_AT_ONCE = 2
 
 
 def build_worker(client: Client, database: Database, settings: Settings, lanes: int, executor: ThreadPoolExecutor) -> Worker:
-    """The worker of the ledger queue: lanes, due moments, the schedules' flows, and what they call."""
-    lane = LaneActivities(database)
-    clock = ClockActivities(database, client)
+    """The worker of the ledger queue, made on its loop: lanes, due moments, fan-outs, schedules' flows, and what they call."""
+    lane = LaneActivities(database, DueWaker(client).wake)
+    clock = ClockActivities(database, client, lanes)
     sweep = SweepActivities(database, client, lanes, settings.sweep_seconds)
+    fan_out = FanOutActivities(database, client, lanes)
     return Worker(
         client,
         task_queue=LEDGER_QUEUE,
-        workflows=[EventLaneWorkflow, LaneSweepWorkflow, DueWorkWorkflow, HoldWorkflow, ReconcileWorkflow, ClockWorkflow],
+        workflows=[
+            EventLaneWorkflow,
+            LaneSweepWorkflow,
+            DueWorkWorkflow,
+            HoldWorkflow,
+            AutomationRunWorkflow,
+            ReconcileWorkflow,
+            ClockWorkflow,
+        ],
         activities=[
             lane.drain_lane,
             sweep.sweep_lanes,
             DueActivities(database).post_due,
+            ScheduledActivities(database, client, lanes).fire_due_events,
+            fan_out.run_fan_out,
+            fan_out.cancel_fan_out,
             HoldActivities(database).attend_hold,
             ReconcileActivities(database, client).reconcile_flows,
             clock.move_clock,
@@ -76,7 +91,8 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
     client = await connect(settings)
     await ensure_search_attributes(client)
     await ensure_schedules(client, timedelta(seconds=settings.sweep_seconds))
-    await ensure_due_work(client)
+    for kind in DueKind:
+        await ensure_due_work(client, kind)
     with contextlib.closing(database), ThreadPoolExecutor(settings.database_pool_size, "activity") as executor:
         async with build_worker(client, database, settings, lanes, executor):
             log.info("worker_started", lanes=lanes, temporal=settings.temporal_target)

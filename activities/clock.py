@@ -1,6 +1,7 @@
 """What the test clock calls: move to the next due moment, do everything that is due then, and so on for a slice of time."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,11 +13,11 @@ from activities.due import post_all_due
 from activities.lanes import LaneActivities
 from db.repositories import event_queue as queue
 from db.session import Database
-from services import clock, holds
+from services import clock, holds, scheduled
 from services.clock import Move
 from services.holds import DatedHold
 from services.transactions import transact
-from workflows.contracts import ClockInput, ClockReport, DrainInput, HoldInput
+from workflows.contracts import ClockInput, ClockReport, DrainInput, DueKind, HoldInput
 from workflows.signals import RPCError, ensure_due_work, start_hold
 
 # One call works for about this long, so that its flow shows where the clock is.
@@ -31,6 +32,7 @@ class ClockActivities:
 
     database: Database
     client: Client
+    lanes: int
 
     @activity.defn
     def move_clock(self, call: ClockInput) -> ClockReport:
@@ -38,7 +40,8 @@ class ClockActivities:
         deadline = time.monotonic() + SLICE_SECONDS
         here = transact(self.database, lambda session: clock.begin(session, call.target))
         report = _resumed() or ClockReport(now=here)
-        if not self._finish(here, deadline):
+        visit = _Visit(self.database, self.lanes, deadline, lambda: activity.heartbeat(report))
+        if not visit.finish(here):
             return report
         while here < call.target and time.monotonic() < deadline and not activity.is_worker_shutdown():
             passed, move = self._advance(here, call.target)
@@ -46,8 +49,8 @@ class ClockActivities:
             report.steps += move.is_due
             report.now = move.now
             report.passed_holds += passed
-            activity.heartbeat(report)
-            if not self._finish(here, deadline):
+            visit.beat()
+            if not visit.finish(here):
                 return report
         report.reached = here >= call.target
         return report
@@ -59,13 +62,44 @@ class ClockActivities:
 
         return transact(self.database, work)
 
-    def _finish(self, moment: datetime, deadline: float) -> bool:
-        """Do everything that is due at this moment, and what comes of it; False when that needs longer than the slice."""
-        post_all_due(self.database, moment)
+    @activity.defn
+    async def wake_sleepers(self, passed: list[HoldInput]) -> int:
+        """Have the flows that sleep look at the clock again: the due work, and the holds whose deadline was passed."""
+        for kind in DueKind:
+            await ensure_due_work(self.client, kind, wake=True)
+        for hold in passed:
+            try:
+                await start_hold(self.client, hold, wake=True)
+            except RPCError as error:
+                activity.logger.warning("hold %s wasn't woken: %s", hold.hold_id, error)
+        return len(passed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """Everything that is due at a moment, and what comes of it, until a deadline; each beat tells the flow how far it is."""
+
+    database: Database
+    lanes: int
+    deadline: float
+    beat: Callable[[], None]
+
+    def finish(self, moment: datetime) -> bool:
+        """Do it all; False when that needs longer."""
+        post_all_due(self.database, moment, self.beat)
+        while True:
+            if not self._drain():
+                return False
+            if not scheduled.do_what_is_due(self.database, self.lanes).events:
+                return True
+
+    def _drain(self) -> bool:
+        """Process every event that waits; False when that needs longer."""
         lanes = LaneActivities(self.database)
         while waiting := self._lanes_with_events():
             reports = [lanes.drain_lane(DrainInput(lane=lane)) for lane in waiting]
-            if time.monotonic() > deadline:
+            self.beat()
+            if time.monotonic() > self.deadline:
                 return not self._lanes_with_events()
             if not any(report.events for report in reports):
                 time.sleep(WAIT_SECONDS)
@@ -74,17 +108,6 @@ class ClockActivities:
     def _lanes_with_events(self) -> list[int]:
         with self.database.connection() as conn:
             return queue.lanes_with_events(conn)
-
-    @activity.defn
-    async def wake_sleepers(self, passed: list[HoldInput]) -> int:
-        """Have the flows that sleep look at the clock again: the due work, and the holds whose deadline was passed."""
-        await ensure_due_work(self.client, wake=True)
-        for hold in passed:
-            try:
-                await start_hold(self.client, hold, wake=True)
-            except RPCError as error:
-                activity.logger.warning("hold %s wasn't woken: %s", hold.hold_id, error)
-        return len(passed)
 
 
 def _named(hold: DatedHold) -> HoldInput:

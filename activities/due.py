@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
@@ -12,13 +13,15 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
 from activities.lanes import is_unreachable
+from activities.waking import start_runs
 from db.session import Database
 from domain.money import format_amount
 from runtime.metrics import DUE_ENTRIES
-from services import due, holds
+from services import due, fan_outs, holds
+from services.fan_outs import FanOutKey
 from services.holds import DatedHold, HoldRow
 from services.transactions import transact
-from workflows.contracts import DueReport, HoldInput, HoldReport, HoldState, ReconcileReport
+from workflows.contracts import DueKind, DueReport, HoldInput, HoldReport, HoldState, ReconcileReport
 from workflows.signals import RPCError, ensure_due_work, start_hold
 
 log = structlog.get_logger(__name__)
@@ -30,6 +33,7 @@ PAGE_ACCOUNTS = 50
 # Two passes of the schedule see a hold before its deadline; a pass isn't endless.
 HOLD_HORIZON_SECONDS = 120.0
 HOLDS_A_PASS = 500
+RUNS_A_PASS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +59,11 @@ class DueActivities:
         return run.report.model_copy(update=update)
 
 
-def post_all_due(database: Database, until: datetime) -> None:
-    """Post everything that is due at a moment, which has come, and date it so."""
+def post_all_due(database: Database, until: datetime, beat: Callable[[], None]) -> None:
+    """Post everything that is due at a moment, which has come, and date it so; `beat` is called after each page."""
     run = _Pass(database, until)
     while run.page():
-        activity.heartbeat()
+        beat()
 
 
 @dataclass(slots=True)
@@ -139,10 +143,12 @@ class ReconcileActivities:
 
     @activity.defn
     async def reconcile_flows(self) -> ReconcileReport:
-        """Start the due work and the flows of holds near their deadline, where they don't run."""
-        await ensure_due_work(self.client)
+        """Start the due work, the flows of holds near their deadline and those of fan-outs, where they don't run."""
+        for kind in DueKind:
+            await ensure_due_work(self.client, kind)
+        runs = await asyncio.to_thread(self._fan_outs)
+        failed = len(runs) - await start_runs(self.client, runs)
         ending = await asyncio.to_thread(self._ending)
-        failed = 0
         for hold in ending:
             wanted = HoldInput(hold_id=hold.id, organization_id=hold.organization_id, program_id=hold.program_id)
             try:
@@ -152,7 +158,10 @@ class ReconcileActivities:
                 # the due work releases it all the same
                 log.warning("hold_flow_failed", hold=str(hold.id), error=str(error))
                 failed += 1
-        return ReconcileReport(holds=len(ending), failed=failed)
+        return ReconcileReport(holds=len(ending), runs=len(runs), failed=failed)
+
+    def _fan_outs(self) -> list[FanOutKey]:
+        return transact(self.database, lambda session: fan_outs.runnable(session, RUNS_A_PASS))
 
     def _ending(self) -> list[DatedHold]:
         return transact(self.database, lambda session: holds.ending_soon(session, HOLD_HORIZON_SECONDS, HOLDS_A_PASS))

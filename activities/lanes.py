@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -34,9 +35,13 @@ _GOING_AWAY = frozenset({"57P01", "57P02", "57P03", "53300"})
 
 @dataclass(frozen=True, slots=True)
 class LaneActivities:
-    """The activities of event lanes, with the database of this worker."""
+    """The activities of event lanes, with the database of this worker.
+
+    `wake_due_work` is called after a commit that planned SYSTEM events of the next minute.
+    """
 
     database: Database
+    wake_due_work: Callable[[], None] = lambda: None
 
     @activity.defn
     def drain_lane(self, call: DrainInput) -> DrainReport:
@@ -51,6 +56,8 @@ class LaneActivities:
             if batch.busy or not batch.taken:
                 return self._finish(call.lane, report, busy=batch.busy)
             _note(report, batch, time.monotonic() - began)
+            if batch.plans_soon:
+                self.wake_due_work()
             if time.monotonic() > deadline:
                 return self._finish(call.lane, report, more=True)
 

@@ -16,7 +16,7 @@ from domain.ledger.accounts import Bucket
 from domain.ledger.credit import When
 from runtime.metrics import TIMER_CALLS
 from services.movements import Adjusted, Adjustment, AdjustType, Moved, Movement, Operation
-from workflows.contracts import HoldInput, HoldSignal
+from workflows.contracts import DueKind, HoldInput, HoldSignal
 from workflows.signals import RPCError, ensure_due_work, start_hold, tell_hold
 
 log = structlog.get_logger(__name__)
@@ -61,6 +61,11 @@ class Timers:
     def wake(self) -> None:
         """There is a due moment within the next minute. Wakes that come together are one."""
         self._loop.call_soon_threadsafe(self._plan_wake)
+
+    def wake_scheduled(self) -> None:
+        """Scheduled events that waited may be fired now."""
+        kind = DueKind.SCHEDULED_EVENTS
+        self._submit(f"{_WAKE} {kind}", partial(ensure_due_work, self._client, kind, wake=True))
 
     def start(self, hold: HoldInput) -> None:
         """There is a new hold with a deadline."""
@@ -138,6 +143,13 @@ class TimerNews:
             _tell_adjusted(timers, *self._adjusted)
         if self._moved is not None:
             _tell_moved(timers, self._call.organization_id, *self._moved)
+
+
+def tell_active(call: Call) -> None:
+    """A program is ACTIVE again: what was due meanwhile needn't wait for the next look. Call after the commit."""
+    timers: Timers | None = getattr(call.request.app.state, "timers", None)
+    if timers is not None:
+        timers.wake_scheduled()
 
 
 def _tell_adjusted(timers: Timers, wanted: Adjustment, done: Adjusted) -> None:

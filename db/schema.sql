@@ -82,6 +82,47 @@ CREATE TABLE public.assets (
     CONSTRAINT assets_scale_check CHECK (((scale >= 0) AND (scale <= 18))),
     CONSTRAINT assets_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'ARCHIVED'::text])))
 );
+CREATE TABLE public.automations (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    program_id uuid NOT NULL,
+    name text NOT NULL,
+    description text,
+    trigger_type text NOT NULL,
+    scope text NOT NULL,
+    status text DEFAULT 'active'::text NOT NULL,
+    source text NOT NULL,
+    event_name text NOT NULL,
+    payload json DEFAULT '{}'::json NOT NULL,
+    participant_id uuid,
+    trigger_at timestamp with time zone,
+    processed_at timestamp with time zone,
+    error_message text,
+    last_error text,
+    execution_status text,
+    execution_at timestamp with time zone,
+    execution_started_at timestamp with time zone,
+    execution_completed_at timestamp with time zone,
+    execution_error text,
+    participants_total integer,
+    participants_processed integer,
+    caused_by_event_id uuid,
+    chain_depth smallint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT automations_chain_depth_check CHECK (((chain_depth >= 0) AND (chain_depth <= 10))),
+    CONSTRAINT automations_check CHECK (((participants_processed >= 0) AND (participants_processed <= participants_total))),
+    CONSTRAINT automations_check1 CHECK (((trigger_at IS NOT NULL) = (trigger_type = 'one_time'::text))),
+    CONSTRAINT automations_check2 CHECK (((execution_status IS NOT NULL) = (scope = 'participants'::text))),
+    CONSTRAINT automations_check3 CHECK (((caused_by_event_id IS NOT NULL) = (source = 'rule_action'::text))),
+    CONSTRAINT automations_check4 CHECK (((participant_id IS NULL) OR ((trigger_type = 'one_time'::text) AND (scope = 'program'::text)))),
+    CONSTRAINT automations_execution_status_check CHECK ((execution_status = ANY (ARRAY['idle'::text, 'pending'::text, 'executing'::text, 'completed'::text, 'failed'::text]))),
+    CONSTRAINT automations_participants_total_check CHECK ((participants_total >= 0)),
+    CONSTRAINT automations_scope_check CHECK ((scope = ANY (ARRAY['program'::text, 'participants'::text]))),
+    CONSTRAINT automations_source_check CHECK ((source = ANY (ARRAY['api'::text, 'rule_action'::text]))),
+    CONSTRAINT automations_status_check CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text, 'archived'::text]))),
+    CONSTRAINT automations_trigger_type_check CHECK ((trigger_type = ANY (ARRAY['cron'::text, 'one_time'::text, 'immediate'::text, 'participant_state'::text])))
+);
 CREATE TABLE public.balances (
     holder_id uuid NOT NULL,
     asset_id uuid NOT NULL,
@@ -214,6 +255,11 @@ CREATE TABLE public.events_other (
     chain_depth smallint DEFAULT 0 CONSTRAINT events_chain_depth_not_null NOT NULL,
     created_at timestamp with time zone CONSTRAINT events_created_at_not_null NOT NULL,
     CONSTRAINT events_event_type_check CHECK ((event_type = ANY (ARRAY['EXTERNAL'::text, 'SYSTEM'::text])))
+);
+CREATE TABLE public.fan_out_candidates (
+    automation_id uuid NOT NULL,
+    occurrence timestamp with time zone NOT NULL,
+    participant_id uuid NOT NULL
 );
 CREATE TABLE public.group_members (
     group_id uuid NOT NULL,
@@ -541,6 +587,8 @@ ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.assets
     ADD CONSTRAINT assets_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.automations
+    ADD CONSTRAINT automations_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.balances
     ADD CONSTRAINT balances_pkey PRIMARY KEY (holder_id, asset_id, program_id);
 ALTER TABLE ONLY public.budget_periods
@@ -561,6 +609,8 @@ ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (id, created_at);
 ALTER TABLE ONLY public.events_other
     ADD CONSTRAINT events_other_pkey PRIMARY KEY (id, created_at);
+ALTER TABLE ONLY public.fan_out_candidates
+    ADD CONSTRAINT fan_out_candidates_pkey PRIMARY KEY (automation_id, occurrence, participant_id);
 ALTER TABLE ONLY public.group_members
     ADD CONSTRAINT group_members_pkey PRIMARY KEY (group_id, participant_id);
 ALTER TABLE ONLY public.groups
@@ -608,6 +658,9 @@ ALTER TABLE ONLY public.wallets
 CREATE INDEX api_keys_organization ON public.api_keys USING btree (organization_id, created_at);
 CREATE INDEX assets_created ON public.assets USING btree (organization_id, created_at, id);
 CREATE UNIQUE INDEX assets_symbol ON public.assets USING btree (organization_id, lower(symbol));
+CREATE INDEX automations_due ON public.automations USING btree (trigger_at, id) WHERE ((trigger_type = 'one_time'::text) AND (scope = 'program'::text) AND (status = 'active'::text) AND (processed_at IS NULL));
+CREATE INDEX automations_fan_outs ON public.automations USING btree (execution_at, id) WHERE (execution_status = ANY (ARRAY['pending'::text, 'executing'::text]));
+CREATE INDEX automations_program ON public.automations USING btree (program_id, created_at, id);
 CREATE INDEX balances_due ON public.balances USING btree (next_due_at) WHERE (next_due_at IS NOT NULL);
 CREATE INDEX enrollments_program ON public.enrollments USING btree (program_id, enrolled_at, participant_id);
 CREATE INDEX event_outcomes_failed ON ONLY public.event_outcomes USING btree (organization_id, program_id, created_at, event_id) WHERE (status = 'FAILED'::text);

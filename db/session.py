@@ -1,6 +1,7 @@
 """Connections and transactions: one pool per process, one commit per use case, at the edge (ADR 2)."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -27,7 +28,19 @@ def loads(text: str | bytes) -> Any:
 
 def dumps(value: object) -> str:
     """Write compact JSON; a Decimal is written as the number it is, a UUID or date as text is the caller's work."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = _encoder.encode(value)
+    return _EXACT.sub(r"\1", text) if "\\u0000number:" in text else text
+
+
+def _exact(value: object) -> str:
+    if isinstance(value, Decimal):
+        # NUL never occurs in stored texts, so none of them can look like this
+        return f"\x00number:{value}"
+    raise TypeError(f"{type(value).__name__} can't be written as JSON")
+
+
+_EXACT = re.compile(r'"\\u0000number:([^"\\]*)"')
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_exact)
 
 
 def sqlalchemy_url(database_url: str) -> str:

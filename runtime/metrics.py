@@ -17,6 +17,7 @@ INGEST_GROUP_SIZE = Histogram(
     "openscrip_ingest_group_size", "Submissions stored by one transaction", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 )
 LANE_WAKES = Counter("openscrip_lane_wakes", "Wake signals sent to lanes, by result", ["result"])
+SYSTEM_EVENTS = Counter("openscrip_system_events", "Events made by automations, by what made them", ["source"])
 DUE_ENTRIES = Counter("openscrip_due_entries", "Due entries that the background wrote")
 TIMER_CALLS = Counter("openscrip_timer_calls", "Calls that started, woke or told flows of due moments, by result", ["result"])
 

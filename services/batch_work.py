@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from db.repositories import automations, ledger, ledger_flush
 from db.repositories import budgets as budget_rows
-from db.repositories import ledger, ledger_flush
 from db.repositories import processing as rows
 from db.session import Connection
 from domain.ledger.accounts import NIL, AccountKey, EntityType
@@ -213,6 +213,8 @@ class Work:
             rows.write_outcomes(self.conn, outcomes)
             if world.history:
                 rows.write_history(self.conn, world.history, [new_id() for _ in world.history])
+            if world.planned:
+                automations.insert_planned(self.conn, world.planned)
             holders = self._changed(StateOwner.PARTICIPANT, StateOwner.GROUP)
             if holders:
                 rows.write_holder_states(self.conn, holders, outcomes[-1].processed_at)

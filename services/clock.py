@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session
 
+from db.repositories import automations, due
 from db.repositories import clock as repository
-from db.repositories import due
 from db.repositories.processing import ensure_partitions
 from db.session import Connection, Database, psycopg_of
 from domain.errors import bad_request
@@ -32,7 +32,10 @@ class DueKind:
     count_moments: Callable[[Connection, datetime, int], int]
 
 
-KINDS = (DueKind(due.next_moment, due.count_moments),)
+KINDS = (
+    DueKind(due.next_moment, due.count_moments),
+    DueKind(automations.next_scheduled_moment, automations.count_scheduled_moments),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ def _store(conn: Connection, sound: Sequence[Submission], named: rows.Named, lan
             continue
         event = _new_event(submission, people, named, len(events), lanes)
         events[event.id] = event
-        involved = {event.participant_id, event.recipient_id or event.participant_id}
+        involved = {id_ for id_ in (event.participant_id, event.recipient_id) if id_ is not None}
         enrolments |= {(participant_id, event.program_id, event.organization_id) for participant_id in involved}
     rows.enroll(conn, sorted(enrolments), named.now)
     fresh = rows.insert_events(conn, list(events.values()))

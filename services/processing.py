@@ -5,7 +5,7 @@ the second time. See ADR 1 for lanes and ADR 7 for the order of locks.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from db.repositories import event_queue as queue
 from db.repositories import processing as rows
@@ -18,11 +18,16 @@ __all__ = ["BATCH_EVENTS", "Batch", "Locks", "StartAgain", "give_up_or_postpone"
 
 BATCH_EVENTS = 200
 RETRY_SECONDS = (2, 4, 8, 16, 32)
+# The due work looks twice a minute by itself: it needs to hear only of moments that come before that.
+NEAR = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one transaction did to a lane; `taken` events were loaded, of which the time box let `events` be processed."""
+    """What one transaction did to a lane; `taken` events were loaded, of which the time box let `events` be processed.
+
+    `plans_soon`: it planned SYSTEM events of the next minute, of which the due work should hear after the commit.
+    """
 
     events: int = 0
     failed: int = 0
@@ -30,6 +35,7 @@ class Batch:
     taken: int = 0
     busy: bool = False
     oldest: datetime | None = None
+    plans_soon: bool = False
 
 
 def process_batch(conn: Connection, lane: int, *, limit: int = BATCH_EVENTS, locks: Locks | None = None) -> Batch:
@@ -49,7 +55,9 @@ def process_batch(conn: Connection, lane: int, *, limit: int = BATCH_EVENTS, loc
     work.flush(outcomes)
     failed = sum(outcome.error_code is not None for outcome in outcomes)
     taken = len(queued)
-    return Batch(len(outcomes), failed, len(work.books.entries), taken=taken, oldest=queued[0].event.created_at)
+    soon = any(item.due_at - item.planned_at <= NEAR for item in work.world.planned)
+    oldest = queued[0].event.created_at
+    return Batch(len(outcomes), failed, len(work.books.entries), taken=taken, oldest=oldest, plans_soon=soon)
 
 
 def give_up_or_postpone(conn: Connection, lane: int) -> Batch:

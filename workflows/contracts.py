@@ -13,6 +13,9 @@ SWEEP_WORKFLOW = "LaneSweepWorkflow"
 SWEEP_SCHEDULE = "lane-sweep"
 DUE_WORKFLOW = "DueWorkWorkflow"
 DUE_WORKFLOW_ID = "due-work/lots"
+SCHEDULED_WORKFLOW_ID = "due-work/scheduled-events"
+AUTOMATION_RUN_WORKFLOW = "AutomationRunWorkflow"
+CANCEL_SIGNAL = "cancel"
 HOLD_WORKFLOW = "HoldWorkflow"
 RECONCILE_WORKFLOW = "ReconcileWorkflow"
 RECONCILE_SCHEDULE = "reconcile"
@@ -30,6 +33,11 @@ def lane_workflow_id(lane: int) -> str:
 def hold_workflow_id(hold_id: UUID) -> str:
     """`hold/0190...`: one workflow per hold with a deadline that was made through the API."""
     return f"hold/{hold_id}"
+
+
+def automation_run_workflow_id(automation_id: UUID) -> str:
+    """`automation-run/5f0c...`: one workflow per automation with a fan-out under way."""
+    return f"automation-run/{automation_id}"
 
 
 class LaneTotals(BaseModel):
@@ -88,28 +96,46 @@ class SweepReport(BaseModel):
     woken: list[int] = Field(default_factory=list)
 
 
+class DueKind(StrEnum):
+    """What a due work attends to: accounts (lots and holds), or automations with one moment."""
+
+    ACCOUNTS = "accounts"
+    SCHEDULED_EVENTS = "scheduled-events"
+
+    @property
+    def workflow_id(self) -> str:
+        """The id of its flow: one per deployment."""
+        return DUE_WORKFLOW_ID if self is DueKind.ACCOUNTS else SCHEDULED_WORKFLOW_ID
+
+
 class DueTotals(BaseModel):
-    """What the due work has done since its workflow first started; carried over continue-as-new."""
+    """What a due work has done since its workflow first started; carried over continue-as-new."""
 
     accounts: int = 0
     entries: int = 0
     passes: int = 0
+    events: int = 0
+    runs: int = 0
 
 
 class DueInput(BaseModel):
-    """Start of the due work, and what its earlier runs did."""
+    """Start of a due work, and what its earlier runs did."""
 
     totals: DueTotals = Field(default_factory=DueTotals)
+    kind: DueKind = DueKind.ACCOUNTS
 
 
 class DueReport(BaseModel):
-    """What one call of `post_due` did.
+    """What one call of `post_due` or `fire_due_events` did.
 
-    `failed` accounts are left for the next call; `next_in_seconds` counts from the database's clock to the next due moment.
+    `failed` accounts or automations are left for the next call; `next_in_seconds` counts from the database's clock to the next
+    due moment. `events` were made, `runs` are fan-outs whose flow was started.
     """
 
     accounts: int = 0
     entries: int = 0
+    events: int = 0
+    runs: int = 0
     pages: int = 0
     failed: int = 0
     more: bool = False
@@ -123,6 +149,52 @@ class DueStatus(BaseModel):
     phase: str
     totals: DueTotals
     last: DueReport | None = None
+
+
+class RunState(StrEnum):
+    """Where a fan-out stands; all but EXECUTING end its flow. WAITING: its program isn't ACTIVE; it will be started again."""
+
+    EXECUTING = "EXECUTING"
+    WAITING = "WAITING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    ARCHIVED = "ARCHIVED"
+
+
+class RunInput(BaseModel):
+    """Start of a fan-out's workflow: ids only; `is_cancelled` is carried over continue-as-new.
+
+    `has_waited`, for its activity, makes the next page although the lanes are full.
+    """
+
+    automation_id: UUID
+    organization_id: UUID
+    program_id: UUID
+    is_cancelled: bool = False
+    has_waited: bool = False
+
+
+class RunReport(BaseModel):
+    """What one call of `run_fan_out` or `cancel_fan_out` did (`events`, `pages`), and where the fan-out stands then."""
+
+    state: RunState
+    event_name: str
+    total: int
+    processed: int
+    error: str | None = None
+    events: int = 0
+    pages: int = 0
+    finished_at: datetime | None = None
+
+
+class RunStatus(BaseModel):
+    """Answer of a fan-out's `status` query, and the result of its workflow."""
+
+    automation_id: UUID
+    phase: str
+    total: int
+    processed: int
+    error: str | None = None
 
 
 class HoldSignal(StrEnum):
@@ -203,7 +275,8 @@ class ClockResult(BaseModel):
 
 
 class ReconcileReport(BaseModel):
-    """What a reconciliation made sure of: how many holds near their deadline have a flow."""
+    """What a reconciliation made sure of: how many holds near their deadline, and how many fan-outs, have a flow."""
 
     holds: int = 0
+    runs: int = 0
     failed: int = 0

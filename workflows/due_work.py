@@ -1,4 +1,4 @@
-"""Due work: sleeps until the next due moment of any account and has it posted, so that it happens without a visitor."""
+"""Due work: sleeps until the next due moment of its kind and has it attended to, so that it happens without a visitor."""
 
 from datetime import timedelta
 
@@ -6,12 +6,20 @@ from temporalio import workflow
 
 from workflows import contracts, policies
 from workflows.attributes import KIND
-from workflows.contracts import DueInput, DueReport, DueStatus, DueTotals
+from workflows.contracts import DueInput, DueKind, DueReport, DueStatus, DueTotals
+
+_ACTIVITIES = {
+    DueKind.ACCOUNTS: ("post_due", "posts what is due"),
+    DueKind.SCHEDULED_EVENTS: ("fire_due_events", "fires what is due, starts fan-outs"),
+}
 
 
 @workflow.defn(name=contracts.DUE_WORKFLOW)
 class DueWorkWorkflow:
-    """Posts maturities, expiries and ended holds of accounts that nobody touches; one flow per deployment, which never ends.
+    """One flow per kind and deployment, which never ends.
+
+    Of accounts it posts maturities, expiries and ended holds that nobody else does; of scheduled events it makes those whose
+    moment has come, and starts the flows of fan-outs.
 
     The database knows every due moment, and reads and operations are right without it: a lost signal costs at most
     `DUE_REREAD`.
@@ -19,6 +27,7 @@ class DueWorkWorkflow:
 
     @workflow.init
     def __init__(self, start: DueInput) -> None:
+        self._kind = start.kind
         self._totals = start.totals
         self._dirty = False
         self._phase = "posting"
@@ -34,7 +43,7 @@ class DueWorkWorkflow:
             self._note(report)
             if workflow.info().is_continue_as_new_suggested():
                 # the next run begins by looking, so a signal that came meanwhile isn't lost
-                workflow.continue_as_new(DueInput(totals=self._totals))
+                workflow.continue_as_new(DueInput(kind=self._kind, totals=self._totals))
             if not report.more:
                 await self._sleep(self._patience(report))
 
@@ -50,13 +59,14 @@ class DueWorkWorkflow:
 
     async def _post(self) -> DueReport:
         self._phase = "posting"
+        activity, summary = _ACTIVITIES[self._kind]
         report: DueReport = await workflow.execute_activity(
-            "post_due",
+            activity,
             result_type=DueReport,
             start_to_close_timeout=policies.DUE_TIMEOUT,
             heartbeat_timeout=policies.DUE_HEARTBEAT,
             retry_policy=policies.UNTIL_IT_WORKS,
-            summary="posts what is due",
+            summary=summary,
         )
         return report
 
@@ -81,11 +91,17 @@ class DueWorkWorkflow:
             accounts=self._totals.accounts + report.accounts,
             entries=self._totals.entries + report.entries,
             passes=self._totals.passes + 1,
+            events=self._totals.events + report.events,
+            runs=self._totals.runs + report.runs,
         )
         ahead = "none" if report.next_in_seconds is None else f"in {max(0.0, report.next_in_seconds):.0f} s"
         workflow.set_current_details(
             f"**Next due moment** {ahead}{', and more at once' if report.more else ''}\n\n"
-            f"**Last pass** {report.entries} entries on {report.accounts} accounts in {report.pages} pages, "
-            f"{report.failed} failed\n\n"
-            f"**Since start** {self._totals.entries} entries on {self._totals.accounts} accounts, {self._totals.passes} passes"
+            f"**Last pass** {self._work(report)} in {report.pages} pages, {report.failed} failed\n\n"
+            f"**Since start** {self._work(self._totals)}, {self._totals.passes} passes"
         )
+
+    def _work(self, done: DueReport | DueTotals) -> str:
+        if self._kind is DueKind.ACCOUNTS:
+            return f"{done.entries} entries on {done.accounts} accounts"
+        return f"{done.events} events, {done.runs} fan-outs started"

@@ -28,6 +28,15 @@ DUE_REREAD = timedelta(seconds=30)
 DUE_TIMEOUT = timedelta(seconds=120)
 DUE_HEARTBEAT = timedelta(seconds=10)
 
+# As the due work: one call makes pages for about a second.
+RUN_TIMEOUT = timedelta(seconds=120)
+RUN_HEARTBEAT = timedelta(seconds=10)
+
+# The lanes are full, and a fan-out waits until they have room; after so many pauses it makes a page anyway, so that lanes that
+# are always full don't starve it.
+RUN_PAUSE = timedelta(seconds=1)
+RUN_PAUSES = 3
+
 # No shorter timers: one that fires a moment early by the database's clock is set again.
 SHORTEST_TIMER = timedelta(milliseconds=20)
 

@@ -12,12 +12,14 @@ class ReconcileWorkflow:
 
     @workflow.run
     async def run(self) -> ReconcileReport:
-        """Make sure of the due work and of holds near their deadline; returns how many holds."""
+        """Make sure of the due work, of holds near their deadline and of fan-outs; returns how many."""
         report: ReconcileReport = await workflow.execute_local_activity(
             "reconcile_flows",
             result_type=ReconcileReport,
             start_to_close_timeout=policies.RECONCILE_TIMEOUT,
             retry_policy=policies.UNTIL_IT_WORKS,
         )
-        workflow.set_current_details(f"**Holds near their deadline** {report.holds}, {report.failed} without a flow")
+        workflow.set_current_details(
+            f"**Holds near their deadline** {report.holds}\n\n**Fan-outs** {report.runs}\n\n**Without a flow** {report.failed}"
+        )
         return report

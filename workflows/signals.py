@@ -9,7 +9,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError
 
 from workflows import contracts
-from workflows.contracts import ClockInput, ClockResult, DueInput, HoldInput, HoldSignal, LaneInput
+from workflows.contracts import ClockInput, ClockResult, DueInput, DueKind, HoldInput, HoldSignal, LaneInput, RunInput
 from workflows.policies import LANE_TASK_TIMEOUT
 
 SIGNAL_TIMEOUT = timedelta(seconds=5)
@@ -30,18 +30,48 @@ async def wake_lane(client: Client, lane: int, lanes: int, *, queue: str = contr
     )
 
 
-async def ensure_due_work(client: Client, *, wake: bool = False, queue: str = contracts.LEDGER_QUEUE) -> None:
-    """Start the due work unless it runs; with `wake` also make it look at once. Raises RPCError."""
+_DUE_WORK = {
+    DueKind.ACCOUNTS: (
+        "posts what is due",
+        "Maturities, expiries and ended holds of accounts that nobody touches, within a minute of their moment.",
+    ),
+    DueKind.SCHEDULED_EVENTS: (
+        "fires scheduled events",
+        "Events that rules scheduled, at their moment; starts the flows of broadcasts.",
+    ),
+}
+
+
+async def ensure_due_work(
+    client: Client, kind: DueKind = DueKind.ACCOUNTS, *, wake: bool = False, queue: str = contracts.LEDGER_QUEUE
+) -> None:
+    """Start the due work of a kind unless it runs; with `wake` also make it look at once. Raises RPCError."""
+    summary, details = _DUE_WORK[kind]
     await client.start_workflow(
         contracts.DUE_WORKFLOW,
-        DueInput(),
-        id=contracts.DUE_WORKFLOW_ID,
+        DueInput(kind=kind),
+        id=kind.workflow_id,
         task_queue=queue,
         task_timeout=LANE_TASK_TIMEOUT,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         start_signal=contracts.WAKE_SIGNAL if wake else None,
-        static_summary="posts what is due",
-        static_details="Maturities, expiries and ended holds of accounts that nobody touches, within a minute of their moment.",
+        static_summary=summary,
+        static_details=details,
+        rpc_timeout=SIGNAL_TIMEOUT,
+    )
+
+
+async def start_automation_run(client: Client, run: RunInput, *, queue: str = contracts.LEDGER_QUEUE) -> None:
+    """Start a fan-out's flow unless it runs. Raises RPCError."""
+    await client.start_workflow(
+        contracts.AUTOMATION_RUN_WORKFLOW,
+        run,
+        id=contracts.automation_run_workflow_id(run.automation_id),
+        task_queue=queue,
+        task_timeout=LANE_TASK_TIMEOUT,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        static_summary="one event for each participant",
+        static_details="Makes a SYSTEM event for everybody who was enrolled in the program when it began, page by page.",
         rpc_timeout=SIGNAL_TIMEOUT,
     )
 
@@ -85,4 +115,12 @@ async def tell_hold(client: Client, hold_id: UUID, what: HoldSignal) -> None:
     await client.get_workflow_handle(contracts.hold_workflow_id(hold_id)).signal(what, rpc_timeout=SIGNAL_TIMEOUT)
 
 
-__all__ = ["RPCError", "ensure_due_work", "start_clock", "start_hold", "tell_hold", "wake_lane"]
+__all__ = [
+    "RPCError",
+    "ensure_due_work",
+    "start_automation_run",
+    "start_clock",
+    "start_hold",
+    "tell_hold",
+    "wake_lane",
+]

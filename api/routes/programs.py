@@ -22,6 +22,7 @@ from api.schemas.programs import (
     program_body,
     program_with_state,
 )
+from api.timers import tell_active
 from services import assets, programs, state
 from services.paging import SortColumn
 from services.state import Entity, EntityKind
@@ -70,7 +71,10 @@ def get_program(program_id: PathId, call: CallDep) -> Response:
 @router.patch("/v1/programs/{id}", response_model=ProgramRead, responses=errors(404, 409, 413, 415), summary="Update a program")
 def update_program(program_id: PathId, body: ProgramUpdate, call: CallDep) -> Response:
     """All transitions between the three statuses are allowed."""
-    program = call.run(lambda session: programs.update_program(session, call.organization_id, program_id, body.changes()))
+    changes = body.changes()
+    program = call.run(lambda session: programs.update_program(session, call.organization_id, program_id, changes))
+    if "status" in changes and program.status == "ACTIVE":
+        tell_active(call)
     return ok(program_body(program))
 
 

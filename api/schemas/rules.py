@@ -82,6 +82,9 @@ _ACTION = {
         "value": _TEXT | {"description": "COUNTER: a decimal or CEL giving a number; SET_ATTRIBUTE: the text itself"},
         "value_expression": _TEXT | {"description": "SET_ATTRIBUTE: CEL, instead of `value`"},
         "reset_after": _TEXT | {"description": 'COUNTER: a duration from 1s to 43800h, or "" to remove the auto-reset'},
+        "event_name": _TEXT | {"maxLength": 255, "description": "SCHEDULE_EVENT, BROADCAST: the `type` of the events they make"},
+        "delay": _TEXT | {"description": "SCHEDULE_EVENT: a duration from 1s to 43800h"},
+        "payload": {"type": "object", "description": "SCHEDULE_EVENT, BROADCAST: merged into `event_data`, at most 16 KiB"},
         "target": {
             "type": "object",
             "required": ["type"],

@@ -63,6 +63,12 @@ def backlog(conn: Connection, lane: int, at_most: int = 1000) -> int:
     return int(row[0])
 
 
+def total_backlog(conn: Connection, at_most: int) -> int:
+    """How many events wait in all lanes; counting stops at `at_most`."""
+    row: Any = conn.execute("SELECT count(*) FROM (SELECT 1 FROM event_queue LIMIT %s) AS waiting", [at_most]).fetchone()
+    return int(row[0])
+
+
 def finish(conn: Connection, lane: int, queue_seqs: Collection[int]) -> None:
     """Take finished events off the queue."""
     conn.execute(

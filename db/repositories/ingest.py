@@ -45,19 +45,23 @@ class KnownEvent:
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """An event to be stored and queued."""
+    """An event to be stored and queued; one without participant keeps its program's order."""
 
     id: UUID
     organization_id: UUID
     program_id: UUID
-    participant_id: UUID
-    external_id: str
+    participant_id: UUID | None
+    external_id: str | None
     recipient_id: UUID | None
     idempotency_key: str
     event_data: str
     event_timestamp: datetime
     created_at: datetime
     lane: int
+    event_type: str = "EXTERNAL"
+    automation_id: UUID | None = None
+    caused_by_event_id: UUID | None = None
+    chain_depth: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,26 +192,33 @@ def insert_events(conn: Connection, events: Sequence[NewEvent]) -> set[UUID]:
         arrays.moments(event.event_timestamp for event in events),
         arrays.moments(event.created_at for event in events),
         arrays.numbers(event.lane for event in events),
+        arrays.words(event.event_type for event in events),
+        arrays.uuids(event.automation_id for event in events),
+        arrays.uuids(event.caused_by_event_id for event in events),
+        arrays.numbers(event.chain_depth for event in events),
     ]
     rows = conn.execute(
         """
         WITH incoming AS MATERIALIZED (
             SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::uuid[], %s::text[],
-                                 %s::text[], %s::timestamptz[], %s::timestamptz[], %s::smallint[])
+                                 %s::text[], %s::timestamptz[], %s::timestamptz[], %s::smallint[], %s::text[], %s::uuid[],
+                                 %s::uuid[], %s::smallint[])
                 WITH ORDINALITY AS t (id, organization_id, program_id, participant_id, external_id, recipient_id,
-                                      idempotency_key, event_data, event_timestamp, created_at, lane, position)
+                                      idempotency_key, event_data, event_timestamp, created_at, lane, event_type,
+                                      automation_id, caused_by_event_id, chain_depth, position)
         ), fresh AS (
             INSERT INTO event_identities (id, created_at) SELECT id, created_at FROM incoming ORDER BY id
             ON CONFLICT DO NOTHING RETURNING id
         ), stored AS (
             INSERT INTO events (id, organization_id, program_id, participant_id, external_id, recipient_id, idempotency_key,
-                                event_type, event_data, event_timestamp, created_at)
+                                event_type, event_data, event_timestamp, automation_id, caused_by_event_id, chain_depth,
+                                created_at)
             SELECT id, organization_id, program_id, participant_id, external_id, recipient_id, idempotency_key,
-                   'EXTERNAL', event_data::json, event_timestamp, created_at
+                   event_type, event_data::json, event_timestamp, automation_id, caused_by_event_id, chain_depth, created_at
             FROM incoming JOIN fresh USING (id)
         ), queued AS (
             INSERT INTO event_queue (lane, event_id, event_created_at, organization_id, program_id, order_key, queued_at)
-            SELECT lane, id, created_at, organization_id, program_id, participant_id, created_at
+            SELECT lane, id, created_at, organization_id, program_id, coalesce(participant_id, program_id), created_at
             FROM incoming JOIN fresh USING (id) ORDER BY position
         )
         SELECT id FROM fresh

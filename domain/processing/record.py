@@ -12,7 +12,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid5
 
-from domain.rules.actions import ActionType
+from domain.automations import rule_automation_id
+from domain.rules.actions import ActionType, BroadcastAction, ScheduleAction
 from domain.rules.rule import CompiledRule
 
 
@@ -196,4 +197,9 @@ def _executed(index: int, stored: Mapping[str, Any], rule: CompiledRule, event: 
     for name in ("amount", "bucket", "reference_id", "journal_entry_id", "value", "new_value"):
         if _STORED[name] in stored:
             row[name] = stored[_STORED[name]]
+    if isinstance(action, ScheduleAction | BroadcastAction):
+        made = None if event.id is None else rule_automation_id(event.id, rule.id, index)
+        row |= {"event_name": action.event_name, "automation_id": made}
+    if isinstance(action, ScheduleAction):
+        row["due_at"] = event.processed_at + action.delay
     return row

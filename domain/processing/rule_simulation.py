@@ -20,7 +20,15 @@ from domain.processing import expressions
 from domain.processing.failure import ActionFailed
 from domain.processing.variables import snapshot
 from domain.processing.world import Event, Holder, Program, World
-from domain.rules.actions import Action, AttributeAction, CounterAction, MoneyAction, TagAction
+from domain.rules.actions import (
+    Action,
+    AttributeAction,
+    BroadcastAction,
+    CounterAction,
+    MoneyAction,
+    ScheduleAction,
+    TagAction,
+)
 from domain.rules.forms import TextValue
 from domain.rules.rule import CompiledRule
 from domain.rules.ruleset import RuleSet
@@ -194,6 +202,14 @@ def _attribute(trial: _Trial, action: AttributeAction) -> Result:
     return {**result, "description": f"Set attribute {action.key} of {whom.name} to {value}"}
 
 
+def _schedule(trial: _Trial, action: ScheduleAction) -> Result:
+    return {"description": f"Schedule event {action.event_name} for {_whom(trial, action.target).name} in {action.delay}"}
+
+
+def _broadcast(_: _Trial, action: BroadcastAction) -> Result:
+    return {"description": f"Send event {action.event_name} to every active participant of the program"}
+
+
 SIMULATORS: Mapping[str, Callable[[_Trial, Any], Result]] = {
     "CREDIT": partial(_money, "Credit", "to"),
     "DEBIT": partial(_money, "Debit", "from"),
@@ -205,4 +221,6 @@ SIMULATORS: Mapping[str, Callable[[_Trial, Any], Result]] = {
     "UNTAG": _tag,
     "COUNTER": _counter,
     "SET_ATTRIBUTE": _attribute,
+    "SCHEDULE_EVENT": _schedule,
+    "BROADCAST": _broadcast,
 }

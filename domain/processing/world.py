@@ -84,6 +84,25 @@ class Program:
     asset_ids: tuple[UUID, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class PlannedEvents:
+    """The automation that SCHEDULE_EVENT or BROADCAST leaves behind; its SYSTEM events are made after the commit.
+
+    With `participant_id` it makes one event, at `due_at`; without, one for each participant, at once. `chain_depth` is that of
+    the events it makes, `payload` is JSON.
+    """
+
+    automation_id: UUID
+    name: str
+    cause: Event
+    event_name: str
+    payload: str
+    due_at: datetime
+    planned_at: datetime
+    chain_depth: int
+    participant_id: UUID | None = None
+
+
 class StateOwner(StrEnum):
     """Whose state a change is recorded under."""
 
@@ -122,6 +141,7 @@ class World:
     changed_states: dict[UUID, StateOwner] = field(default_factory=dict)
     history: list[RecordedChange] = field(default_factory=list)
     budgets: Budgets = field(default_factory=Budgets)
+    planned: list[PlannedEvents] = field(default_factory=list)
     _undo: dict[UUID, tuple[EntityState, StateOwner | None]] = field(default_factory=dict)
 
     def holder(self, holder_id: UUID, organization_id: UUID) -> Holder | None:
@@ -166,13 +186,14 @@ class World:
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """Undo all that the block did, in all of it, when it raises; costs what the block touches, not what is loaded."""
-        written = len(self.history)
+        written, planned = len(self.history), len(self.planned)
         self._undo.clear()
         try:
             with self.books.attempt(), self.budgets.attempt():
                 yield
         except BaseException:
             del self.history[written:]
+            del self.planned[planned:]
             for owner_id, (state, owner) in reversed(self._undo.items()):
                 self.states[owner_id] = state
                 if owner is None:

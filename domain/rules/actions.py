@@ -1,13 +1,14 @@
 """Actions of rules in their compiled form: frozen values that event processing executes (events-rules.md 6)."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import ClassVar
 from uuid import UUID
 
 from domain.ledger.accounts import Bucket
 from domain.rules.forms import Moment, NumberValue, TextValue
-from domain.rules.targets import DEFAULT_TARGET, Target
+from domain.rules.targets import DEFAULT_TARGET, PROGRAM_TARGET, Target
 
 
 class ActionType(StrEnum):
@@ -23,6 +24,8 @@ class ActionType(StrEnum):
     UNTAG = "UNTAG"
     COUNTER = "COUNTER"
     SET_ATTRIBUTE = "SET_ATTRIBUTE"
+    SCHEDULE_EVENT = "SCHEDULE_EVENT"
+    BROADCAST = "BROADCAST"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,5 +153,28 @@ class AttributeAction:
     target: Target = DEFAULT_TARGET
 
 
+@dataclass(frozen=True, slots=True)
+class ScheduleAction:
+    """Makes a SYSTEM event for a participant after a delay; `payload` is compact JSON of an object."""
+
+    type: ClassVar[ActionType] = ActionType.SCHEDULE_EVENT
+
+    event_name: str
+    delay: timedelta
+    payload: str = "{}"
+    target: Target = DEFAULT_TARGET
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastAction:
+    """Makes a SYSTEM event for every enrolled participant of the program; `payload` as above."""
+
+    type: ClassVar[ActionType] = ActionType.BROADCAST
+    target: ClassVar[Target] = PROGRAM_TARGET
+
+    event_name: str
+    payload: str = "{}"
+
+
 MoneyAction = CreditAction | DebitAction | HoldAction | ReleaseAction | ForfeitAction | VoidHoldAction
-Action = MoneyAction | TagAction | CounterAction | AttributeAction
+Action = MoneyAction | TagAction | CounterAction | AttributeAction | ScheduleAction | BroadcastAction

@@ -13,12 +13,14 @@ from domain.rules.actions import (
     Action,
     ActionType,
     AttributeAction,
+    BroadcastAction,
     CounterAction,
     CreditAction,
     DebitAction,
     ForfeitAction,
     HoldAction,
     ReleaseAction,
+    ScheduleAction,
     TagAction,
     VoidHoldAction,
 )
@@ -29,6 +31,7 @@ from domain.rules.targets import TargetKind, target
 MAX_ACTIONS = 50
 _bucket = forms.member(Bucket, frozenset({Bucket.AVAILABLE, Bucket.HELD}))
 _holder = {"target": target(frozenset({TargetKind.PARTICIPANT, TargetKind.GROUP}))}
+_participant = {"target": target(frozenset({TargetKind.PARTICIPANT}))}
 _any_state = {"target": target(frozenset({TargetKind.PARTICIPANT, TargetKind.GROUP, TargetKind.PROGRAM}))}
 _asset = {"asset_id": forms.identifier}
 _money = {**_asset, "amount": forms.amount}
@@ -122,6 +125,16 @@ SPECIFICATIONS: Mapping[ActionType, Specification] = {
         optional={"value": forms.text(4096), "value_expression": forms.expression, **_any_state},
         build=_build_attribute,
         check=_check_attribute,
+    ),
+    ActionType.SCHEDULE_EVENT: Specification(
+        required={"event_name": forms.text(255), "delay": forms.delay},
+        optional={"payload": forms.payload, **_participant},
+        build=lambda found: ScheduleAction(**found),
+    ),
+    ActionType.BROADCAST: Specification(
+        required={"event_name": forms.text(255)},
+        optional={"payload": forms.payload},
+        build=lambda found: BroadcastAction(**found),
     ),
 }
 _type = forms.member(ActionType)

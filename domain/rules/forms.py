@@ -13,6 +13,7 @@ from uuid import UUID
 from domain.cel import CompileError, Expression, compile_condition, compile_value, is_literal
 from domain.durations import DurationError, parse_duration
 from domain.errors import Fault
+from domain.event_data import encode_event_data
 from domain.money import MAX_SCALE, AmountError, parse_amount, parse_signed, to_scale
 from domain.timestamps import TimestampError, parse_timestamp
 
@@ -24,6 +25,7 @@ FieldParser = Callable[[object], object]
 MAX_EXPRESSION_LENGTH = 16384
 MAX_LIFETIME = timedelta(hours=876_000)
 MAX_DELAY = timedelta(hours=43_800)
+MAX_PAYLOAD_BYTES = 16 * 1024
 
 _E = TypeVar("_E", bound=StrEnum)
 _PLAIN_DECIMAL = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?", re.ASCII)
@@ -217,6 +219,22 @@ def reset_after(value: object) -> str:
     found = _string(value)
     if found and not timedelta(seconds=1) <= _duration(found) <= MAX_DELAY:
         raise malformed("out_of_range", "Must lie between 1s and 43800h", "duration")
+    return found
+
+
+def delay(value: object) -> timedelta:
+    """A duration of `1s` to `43800h`."""
+    found = _duration(_needed(value, "duration"))
+    if not timedelta(seconds=1) <= found <= MAX_DELAY:
+        raise malformed("out_of_range", "Must lie between 1s and 43800h", "duration")
+    return found
+
+
+def payload(value: object) -> str:
+    """A JSON object of at most 16 KiB, as compact JSON."""
+    found = encode_event_data(mapping(value), "payload", MAX_PAYLOAD_BYTES)
+    if isinstance(found, Fault):
+        raise malformed(found.reason, found.message, found.expected)
     return found
 
 

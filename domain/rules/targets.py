@@ -35,6 +35,7 @@ class Target:
 
 
 DEFAULT_TARGET = Target(TargetKind.DEFAULT)
+PROGRAM_TARGET = Target(TargetKind.PROGRAM)
 
 
 def target(allowed: frozenset[TargetKind]) -> FieldParser:
@@ -96,7 +97,7 @@ def _program(raw: Mapping[str, object], flaws: list[Flaw]) -> Target:
     flaws += [_excluded(key, raw) for key in raw if key in _ID_FIELDS]
     if flaws:
         raise Malformed(*flaws)
-    return Target(TargetKind.PROGRAM)
+    return PROGRAM_TARGET
 
 
 _SELECTORS = {TargetKind.PARTICIPANT: _participant, TargetKind.GROUP: _group, TargetKind.PROGRAM: _program}

@@ -1,6 +1,7 @@
 """The test clock through HTTP: every due moment on the way, in order; forward only; safe to repeat (conventions.md, Test clock)."""
 
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from services import clock
 from tests.api.routes.money import Money
 from tests.support.books import assert_books
 from tests.support.client import Tenant, new_tenant
+from tests.support.club import make_club
 from tests.support.databases import make_database
 from tests.support.server import serve
 from tests.support.stack import Stack, poll, run_stack, run_worker
@@ -131,6 +133,24 @@ def test_the_flow_of_a_hold_ends_with_the_move_that_passes_its_deadline(travelle
     assert machine.loop.run(flow.result()).state == "EXPIRED"
     moved = machine.client.get_workflow_handle(contracts.CLOCK_WORKFLOW_ID)
     assert machine.loop.run(moved.describe()).typed_search_attributes
+
+
+def test_scheduled_events_are_sent_and_processed_on_the_way(traveller: Tenant, machine: Stack) -> None:
+    """Each makes the next one after thirty days, and a credit that lives for ten."""
+    club = make_club(traveller, machine.database)
+    again = {"type": "SCHEDULE_EVENT", "event_name": "month", "delay": "720h"}
+    credit = club.credit("5", "MILES", expires_at="240h")
+    club.rule('event.type == "start" || event.type == "month"', credit, again)
+    club.completed({"type": "start"})
+    moved = traveller.post(URL, {"now": ahead(traveller, hours=24 * 101)})
+    assert moved["steps"] == 3 + 4
+    events = traveller.get("/v1/events", program_id=club.program_id, sort_dir="asc")["data"]
+    assert [event["status"] for event in events] == ["COMPLETED"] * 4
+    moments = [parse_timestamp(event["received_at"]) for event in events]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(moments)]
+    assert all(timedelta(0) <= gap - timedelta(days=30) < timedelta(seconds=20) for gap in gaps)
+    assert club.balance("ann", "MILES") == "0.00"
+    assert_books(machine.database, traveller.organization_id)
 
 
 def test_two_moves_at_once_are_served_one_after_the_other(traveller: Tenant, money: Money) -> None:

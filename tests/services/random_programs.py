@@ -78,6 +78,7 @@ FAILING: tuple[dict[str, Any], ...] = (
     {"type": "TAG", "tag": "x", "target": {"type": "PARTICIPANT", "external_id": "nobody"}},
 )
 WINDOWS: tuple[dict[str, Any], ...] = (*({},) * 8, {"active_to": 2000}, {"active_from": 2000}, {"active_from": 2900})
+BUDGETS: tuple[dict[str, str], ...] = (*({},) * 5, {"pts": "15"}, {"pts": "40", "miles": "9"}, {"cash": "5"})
 CLOSED = "UPDATE enrollments SET status = 'CLOSED' WHERE organization_id = %s"
 UNENROLLED = "DELETE FROM enrollments WHERE organization_id = %s"
 BETWEEN = (
@@ -126,6 +127,7 @@ RULES = st.fixed_dictionaries(
         "actions": st.lists(actions(), min_size=1, max_size=3),
         "stop_after_match": st.sampled_from([False, False, False, True]),
         "window": st.sampled_from(WINDOWS),
+        "budgets": st.sampled_from(BUDGETS),
     }
 )
 EVENTS = st.builds(
@@ -162,7 +164,9 @@ def make_rules(shop: Shop, program: RandomProgram, group_id: object) -> None:
         condition = rule["condition"]
         for name, symbol in symbols.items():
             condition = condition.replace("{" + name + "}", symbol)
-        shop.rule(*filled, condition=condition, stop_after_match=rule["stop_after_match"], **_window(rule["window"]))
+        budgets = [{"asset_id": ids[name], "limit": limit} for name, limit in rule.get("budgets", {}).items()]
+        stops = rule["stop_after_match"]
+        shop.rule(*filled, condition=condition, stop_after_match=stops, budgets=budgets, **_window(rule["window"]))
 
 
 def _filled(node: Any, names: dict[str, str]) -> Any:

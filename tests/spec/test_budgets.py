@@ -29,6 +29,14 @@ def live(club: Club, rule: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def simulated(club: Club) -> dict[str, Any]:
+    """What one more event would do."""
+    body = {"program_id": club.program_id, "external_id": "ann", "event_data": {}}
+    found: dict[str, Any] = club.tenant.post("/v1/events/simulate", body)
+    return found
+
+
+@pytest.mark.example("events-rules.md", "7.2.4")
 def test_a_budget_and_its_reset(club: Club) -> None:
     rule = club.rule("true", club.credit("60"), budgets=[budget(club)])
     path = f"/v1/rules/{rule['id']}"
@@ -41,10 +49,13 @@ def test_a_budget_and_its_reset(club: Club) -> None:
     club.tenant.patch(path, {"actions": [club.credit("40")]})
     club.completed({})
     assert (club.balance("ann"), live(club, rule)["consumed"]) == ("100", "100")
-    again = club.completed({})
-    assert (outcomes(again), club.entries(again["id"])) == (EXCEEDED, [])
+    again = simulated(club)
+    assert (again["status"], outcomes(again), again["balance_impact"]) == ("COMPLETED", EXCEEDED, [])
     fresh = club.tenant.post(f"{path}/reset-budget", params={"asset_id": club.assets["PTS"]})
     assert fresh == {**budget(club), **LIFETIME, "consumed": "0", "next_reset_at": None}
+    assert live(club, rule) == fresh
+    again = simulated(club)
+    assert (outcomes(again), again["rule_evaluations"][0]["executed_actions"][0]["amount"]) == ([("SUCCESS", None)], "40")
     assert live(club, rule) == fresh
     club.completed({})
     assert (club.balance("ann"), live(club, rule)["consumed"]) == ("140", "40")

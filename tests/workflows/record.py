@@ -17,11 +17,21 @@ from temporalio.testing import WorkflowEnvironment
 
 from tests.workflows import servers, timers
 from tests.workflows.lanes import Queue, Script, report, wake, working
-from tests.workflows.timers import Answers, due_report, hold_report
+from tests.workflows.timers import Answers, due_report, hold_report, run_report
 from workflows import contracts
-from workflows.contracts import ClockInput, DueInput, HoldInput, HoldSignal, HoldState, LaneStatus
+from workflows.contracts import (
+    ClockInput,
+    DueInput,
+    DueKind,
+    HoldInput,
+    HoldSignal,
+    HoldState,
+    LaneStatus,
+    RunInput,
+    RunState,
+)
 from workflows.policies import LANE_IDLE
-from workflows.signals import start_clock, start_hold
+from workflows.signals import start_automation_run, start_clock, start_hold
 
 HISTORIES = Path(__file__).parent / "histories"
 
@@ -92,6 +102,52 @@ async def due_work(environment: WorkflowEnvironment) -> WorkflowHistory:
         return await recorded.fetch_history()
 
 
+async def scheduled_events(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """Fires a page and more, sleeps to a moment, and is woken from the next sleep."""
+    pages = [due_report(events=100, pages=1, more=True), due_report(events=5, runs=1, pages=1, next_in_seconds=0.5)]
+    answers = Answers(pages)
+    async with timers.working(environment.client, answers) as queue:
+        flow = await environment.client.start_workflow(
+            contracts.DUE_WORKFLOW, DueInput(kind=DueKind.SCHEDULED_EVENTS), id="due-work-events-recorded", task_queue=queue
+        )
+        for looks in (3, 4):
+            while answers.looks < looks:
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(0.5)
+            await flow.signal(contracts.WAKE_SIGNAL)
+        await asyncio.sleep(0.5)
+        await flow.terminate()
+        return await flow.fetch_history()
+
+
+_RUN = RunInput(automation_id=UUID(int=9), organization_id=UUID(int=1), program_id=UUID(int=2))
+
+
+async def completed_run(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """Makes pages, waits for room in the lanes, and ends."""
+    full = run_report(events=0, pages=0)
+    answers = Answers(runs=[run_report(processed=0), full, run_report(), run_report(RunState.COMPLETED, 1000)])
+    async with timers.working(environment.client, answers) as queue:
+        await start_automation_run(environment.client, _RUN, queue=queue)
+        flow = environment.client.get_workflow_handle(contracts.automation_run_workflow_id(_RUN.automation_id))
+        await flow.result()
+        return await flow.fetch_history()
+
+
+async def cancelled_run(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """Is cancelled while it waits for room."""
+    answers = Answers(runs=[run_report(), run_report(events=0, pages=0)])
+    run = RunInput(automation_id=UUID(int=10), organization_id=UUID(int=1), program_id=UUID(int=2))
+    async with timers.working(environment.client, answers) as queue:
+        await start_automation_run(environment.client, run, queue=queue)
+        flow = environment.client.get_workflow_handle(contracts.automation_run_workflow_id(run.automation_id))
+        while answers.looks < 2:
+            await asyncio.sleep(0.05)
+        await flow.signal(contracts.CANCEL_SIGNAL)
+        await flow.result()
+        return await flow.fetch_history()
+
+
 _HOLD = HoldInput(hold_id=UUID(int=7), organization_id=UUID(int=1), program_id=UUID(int=2))
 
 
@@ -148,11 +204,16 @@ async def _shut_down(environment: WorkflowEnvironment) -> AsyncIterator[Workflow
         await environment.shutdown()
 
 
-SKIPPING: dict[str, Recorder] = {"event_lane_idle": idle_lane}
+SKIPPING: dict[str, Recorder] = {
+    "event_lane_idle": idle_lane,
+    "due_work_scheduled_events": scheduled_events,
+    "automation_run_completed": completed_run,
+}
 SHORT: dict[str, Recorder] = {
     "event_lane_continued": continued_lane,
     "lane_sweep": sweep,
     "due_work": due_work,
+    "automation_run_cancelled": cancelled_run,
     "hold_expired": expired_hold,
     "hold_voided": voided_hold,
     "reconcile": reconciliation,

@@ -13,7 +13,8 @@ from temporalio.workflow import NondeterminismError
 from runtime.settings import Settings
 from runtime.temporal import data_converter, sandbox_runner
 from tests.workflows.record import HISTORIES
-from workflows import clock, due_work, event_lane, hold
+from workflows import automation_run, clock, due_work, event_lane, hold
+from workflows.automation_run import AutomationRunWorkflow
 from workflows.clock import ClockWorkflow
 from workflows.due_work import DueWorkWorkflow
 from workflows.event_lane import EventLaneWorkflow
@@ -22,7 +23,15 @@ from workflows.lane_sweep import LaneSweepWorkflow
 from workflows.reconcile import ReconcileWorkflow
 
 RECORDED = sorted(HISTORIES.glob("*.json"))
-FLOWS = (EventLaneWorkflow, LaneSweepWorkflow, DueWorkWorkflow, HoldWorkflow, ReconcileWorkflow, ClockWorkflow)
+FLOWS = (
+    EventLaneWorkflow,
+    LaneSweepWorkflow,
+    DueWorkWorkflow,
+    HoldWorkflow,
+    AutomationRunWorkflow,
+    ReconcileWorkflow,
+    ClockWorkflow,
+)
 
 
 def replay(file: Path, *flows: type) -> None:
@@ -53,9 +62,11 @@ def test_the_histories_show_what_matters() -> None:
         assert part in idle, part
     for name in ("event_lane_continued", "due_work"):
         assert "EXECUTION_CONTINUED_AS_NEW" in text[name], name
-    for name in ("due_work", "hold_expired"):
+    for name in ("due_work", "due_work_scheduled_events", "hold_expired"):
         for part in ("ACTIVITY_TASK_COMPLETED", "TIMER_FIRED", "TIMER_CANCELED", "WORKFLOW_EXECUTION_SIGNALED"):
             assert part in text[name], (name, part)
+    assert "TIMER_FIRED" in text["automation_run_completed"]
+    assert "cancel_fan_out" in text["automation_run_cancelled"]
 
 
 ALTERATIONS = {
@@ -95,6 +106,27 @@ TIMER_ALTERATIONS = {
     ),
     "clock_hasty": (clock, "ClockWorkflow", "clock", "while not self._result.reached and workflow.now() < ends_at:", "if True:"),
     "clock_silent": (clock, "ClockWorkflow", "clock", "            await self._wake(report)\n", ""),
+    "scheduled_renamed": (
+        due_work,
+        "DueWorkWorkflow",
+        "due_work_scheduled_events",
+        '"fire_due_events"',
+        '"fire_everything"',
+    ),
+    "run_hasty": (
+        automation_run,
+        "AutomationRunWorkflow",
+        "automation_run_completed",
+        "if self._pauses:",
+        "if report.error:",
+    ),
+    "run_deaf": (
+        automation_run,
+        "AutomationRunWorkflow",
+        "automation_run_cancelled",
+        '"cancel_fan_out" if self._is_cancelled else "run_fan_out"',
+        '"run_fan_out"',
+    ),
     "hold_endless": (
         hold,
         "HoldWorkflow",

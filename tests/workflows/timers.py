@@ -18,13 +18,25 @@ from activities.due import DueActivities, HoldActivities
 from db.session import Database
 from runtime.temporal import sandbox_runner
 from tests.support.loop import LoopThread
+from workflows.automation_run import AutomationRunWorkflow
 from workflows.clock import ClockWorkflow
-from workflows.contracts import ClockInput, ClockReport, DueReport, HoldInput, HoldReport, HoldState, ReconcileReport
+from workflows.contracts import (
+    ClockInput,
+    ClockReport,
+    DueReport,
+    HoldInput,
+    HoldReport,
+    HoldState,
+    ReconcileReport,
+    RunInput,
+    RunReport,
+    RunState,
+)
 from workflows.due_work import DueWorkWorkflow
 from workflows.hold import HoldWorkflow
 from workflows.reconcile import ReconcileWorkflow
 
-FLOWS = (DueWorkWorkflow, HoldWorkflow, ReconcileWorkflow, ClockWorkflow)
+FLOWS = (DueWorkWorkflow, HoldWorkflow, AutomationRunWorkflow, ReconcileWorkflow, ClockWorkflow)
 _HOLD = HoldInput(hold_id=UUID(int=7), organization_id=UUID(int=1), program_id=UUID(int=2))
 MOMENT = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
 
@@ -43,11 +55,20 @@ def hold_report(state: HoldState = HoldState.OPEN, seconds: float | None = 3600.
     )
 
 
+def run_report(state: RunState = RunState.EXECUTING, processed: int = 500, **fields: object) -> RunReport:
+    """What a look at a fan-out over 1000 participants did: a page, unless said otherwise."""
+    usual = {"state": state, "event_name": "gift", "total": 1000, "processed": processed, "events": 500, "pages": 1}
+    return RunReport.model_validate({**usual, "finished_at": MOMENT, **fields})
+
+
 class Answers:
     """Stands for the database: each call of an activity gets the next answer, the last one again and again."""
 
-    def __init__(self, due: Sequence[DueReport] = (), hold: Sequence[HoldReport] = ()) -> None:
+    def __init__(self, due: Sequence[DueReport] = (), hold: Sequence[HoldReport] = (), runs: Sequence[RunReport] = ()) -> None:
         self.looks = 0
+        self.cancels = 0
+        self.waited: list[bool] = []
+        self._runs, self._last_run = iter(runs), run_report()
         self._due: Iterator[DueReport] = iter(due)
         self._hold, self._last_hold = iter(hold), hold_report()
         self._lock = threading.Lock()
@@ -66,8 +87,28 @@ class Answers:
             return self._last_hold
 
     @activity.defn
+    def fire_due_events(self) -> DueReport:
+        with self._lock:
+            self.looks += 1
+            return next(self._due, due_report())
+
+    @activity.defn
+    def run_fan_out(self, run: RunInput) -> RunReport:
+        with self._lock:
+            self.looks += 1
+            self.waited.append(run.has_waited)
+            self._last_run = next(self._runs, self._last_run)
+            return self._last_run
+
+    @activity.defn
+    def cancel_fan_out(self, run: RunInput) -> RunReport:
+        with self._lock:
+            self.cancels += 1
+            return run_report(RunState.FAILED, self._last_run.processed, error="cancelled", events=0, pages=0)
+
+    @activity.defn
     async def reconcile_flows(self) -> ReconcileReport:
-        return ReconcileReport(holds=2)
+        return ReconcileReport(holds=2, runs=1)
 
     @activity.defn
     def move_clock(self, call: ClockInput) -> ClockReport:
@@ -82,7 +123,9 @@ class Answers:
 
     @property
     def activities(self) -> list[Any]:
-        return [self.post_due, self.attend_hold, self.reconcile_flows, self.move_clock, self.wake_sleepers]
+        events = [self.fire_due_events, self.run_fan_out, self.cancel_fan_out]
+        clock = [self.move_clock, self.wake_sleepers]
+        return [self.post_due, self.attend_hold, self.reconcile_flows, *events, *clock]
 
 
 class JumpingClock:
@@ -139,6 +182,11 @@ async def working(client: Client, answers: Answers | Bound) -> AsyncIterator[str
             workflow_runner=sandbox_runner(),
         ):
             yield queue
+
+
+def some_run() -> RunInput:
+    """Ids of a fan-out."""
+    return RunInput(automation_id=UUID(int=random.getrandbits(100)), organization_id=UUID(int=1), program_id=UUID(int=2))
 
 
 def some_hold() -> HoldInput:

@@ -117,7 +117,7 @@ def fingerprint(world: World) -> object:
         books.new_holds,
         books.changed_holds,
     )
-    state = (world.states, world.changed_states, world.history, world.holders, world.external_ids)
+    state = (world.states, world.changed_states, world.history, world.planned, world.holders, world.external_ids)
     return deepcopy((accounts, effects, state))
 
 

@@ -13,12 +13,14 @@ from domain.rules.actions import (
     Action,
     ActionType,
     AttributeAction,
+    BroadcastAction,
     CounterAction,
     CreditAction,
     DebitAction,
     ForfeitAction,
     HoldAction,
     ReleaseAction,
+    ScheduleAction,
     TagAction,
     VoidHoldAction,
 )
@@ -107,6 +109,40 @@ class TestCompiledForm:
         computed = compiled({"type": "SET_ATTRIBUTE", "key": "k", "value_expression": "event.amount"})
         assert isinstance(computed, AttributeAction)
         assert isinstance(computed.value, Expression)
+
+    def test_scheduled_events(self) -> None:
+        raw = {"type": "SCHEDULE_EVENT", "event_name": "check", "delay": "1m30s", "payload": {"n": Decimal("1.50"), "x": None}}
+        assert compiled(raw) == ScheduleAction("check", timedelta(seconds=90), '{"n":1.50,"x":null}')
+        assert compiled({"type": "BROADCAST", "event_name": "all"}) == BroadcastAction("all", "{}")
+
+    @pytest.mark.parametrize(
+        ("payload", "reason"),
+        [
+            ([], "invalid"),
+            ("text", "invalid"),
+            ({"x": "y" * 16_375}, None),
+            ({"x": "y" * 16_377}, "too_long"),
+            ({"x": "\u00e9" * 8_189}, "too_long"),
+            ({"x": Decimal("1e200")}, "out_of_range"),
+        ],
+    )
+    def test_payloads(self, payload: object, reason: str | None) -> None:
+        raw = {"type": "BROADCAST", "event_name": "all", "payload": payload}
+        if reason is None:
+            compiled(raw)
+        else:
+            assert fault(raw) == ("actions[0].payload", reason)
+
+    @pytest.mark.parametrize(
+        ("delay", "reason"),
+        [("1s", None), ("43800h", None), ("0s", "out_of_range"), ("999ms", "out_of_range"), ("43800h1s", "out_of_range")],
+    )
+    def test_delays(self, delay: str, reason: str | None) -> None:
+        raw = {"type": "SCHEDULE_EVENT", "event_name": "check", "delay": delay}
+        if reason is None:
+            compiled(raw)
+        else:
+            assert fault(raw) == ("actions[0].delay", reason)
 
     def test_null_equals_leaving_out(self) -> None:
         assert compiled(credit(bucket=None, target=None, matures_at=None)) == compiled(credit())
@@ -280,7 +316,7 @@ class TestFaults:
     def test_a_duration_and_a_time_are_not_compared(self) -> None:
         compiled(miles(matures_at="876000h", expires_at="2020-01-01T00:00:00Z"))
 
-    @pytest.mark.parametrize("type_", ["SET_TIER", "SCHEDULE_EVENT", "BROADCAST", "credit", 5])
+    @pytest.mark.parametrize("type_", ["SET_TIER", "credit", 5])
     def test_other_types_are_refused(self, type_: object) -> None:
         [found] = validate_actions([{"type": type_, "delay": "1s"}], ASSETS)
         assert (found.field, found.reason) == ("actions[0].type", "invalid")
