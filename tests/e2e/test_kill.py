@@ -1,14 +1,10 @@
 """kill -9 of API and workers while purchases are sent: nothing is lost, nothing happens twice."""
 
 import asyncio
-import os
 import random
-import signal
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,10 +15,11 @@ from cli.load import Columns, cashback_program, read
 from db.session import Database
 from examples.expected import expected
 from runtime.embedded import EmbeddedPostgres, EmbeddedTemporal
-from runtime.processes import Child, free_port, spawn, wait_until
+from runtime.processes import wait_until
 from services import organizations
 from tests.cli.stack import ROOT
 from tests.e2e.totals import assert_sound, nothing_waits, paid
+from tests.support.cluster import COMMANDS, run_cluster
 from tests.support.databases import make_database
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -31,62 +28,6 @@ PURCHASES = ROOT / "examples" / "purchases.csv"
 KILLS = 10
 CLIENTS = 4
 HEALING_SECONDS = 30.0
-START_SECONDS = 60.0
-COMMANDS = {"api": ("-m", "cli", "serve"), "worker-1": ("worker.py",), "worker-2": ("worker.py",)}
-
-
-@dataclass
-class Cluster:
-    """One API and two workers, each restarted at once when it is killed."""
-
-    environment: dict[str, str]
-    logs: Path
-    url: str
-    children: dict[str, Child] = field(default_factory=dict)
-
-    def start(self, name: str) -> None:
-        argv = [sys.executable, *COMMANDS[name]]
-        self.children[name] = spawn(name, argv, self.logs / f"{name}.log", env=self.environment, cwd=ROOT)
-
-    def kill(self, name: str) -> None:
-        """kill -9, then start again."""
-        child = self.children[name]
-        child.send(signal.SIGKILL)
-        child.reap(10)
-        self.start(name)
-
-    def is_ready(self) -> bool:
-        with suppress(httpx.TransportError):
-            return httpx.get(f"{self.url}/readyz", trust_env=False).status_code == httpx.codes.OK
-        return False
-
-    def stop(self) -> None:
-        for child in self.children.values():
-            child.send(signal.SIGTERM)
-        for child in self.children.values():
-            child.reap(20)
-
-
-@contextmanager
-def run_cluster(database_url: str, temporal: EmbeddedTemporal, folder: Path) -> Iterator[Cluster]:
-    """Start everything and wait until it serves."""
-    port = free_port()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENSCRIP_")} | {
-        "OPENSCRIP_DATABASE_URL": database_url,
-        "OPENSCRIP_TEMPORAL_ADDRESS": temporal.address,
-        "OPENSCRIP_DATA_DIR": str(folder),
-        "OPENSCRIP_API_PORT": str(port),
-        "OPENSCRIP_RATE_LIMIT": "off",
-        "OPENSCRIP_DATABASE_POOL_SIZE": "8",
-    }
-    cluster = Cluster(environment, folder / "logs", f"http://127.0.0.1:{port}")
-    try:
-        for name in COMMANDS:
-            cluster.start(name)
-        assert wait_until(cluster.is_ready, START_SECONDS, 0.1), "the API doesn't get ready"
-        yield cluster
-    finally:
-        cluster.stop()
 
 
 @dataclass

@@ -1,0 +1,72 @@
+"""One API and two workers in processes of their own, as a deployment runs them, on servers that the test has."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from runtime.embedded import EmbeddedTemporal
+from runtime.processes import Child, free_port, spawn, wait_until
+from tests.cli.stack import ROOT
+
+START_SECONDS = 60.0
+COMMANDS = {"api": ("-m", "cli", "serve"), "worker-1": ("worker.py",), "worker-2": ("worker.py",)}
+
+
+@dataclass
+class Cluster:
+    """One API and two workers, each restarted at once when it is killed."""
+
+    environment: dict[str, str]
+    logs: Path
+    url: str
+    children: dict[str, Child] = field(default_factory=dict)
+
+    def start(self, name: str) -> None:
+        argv = [sys.executable, *COMMANDS[name]]
+        self.children[name] = spawn(name, argv, self.logs / f"{name}.log", env=self.environment, cwd=ROOT)
+
+    def kill(self, name: str) -> None:
+        """kill -9, then start again."""
+        child = self.children[name]
+        child.send(signal.SIGKILL)
+        child.reap(10)
+        self.start(name)
+
+    def is_ready(self) -> bool:
+        with suppress(httpx.TransportError):
+            return httpx.get(f"{self.url}/readyz", trust_env=False).status_code == httpx.codes.OK
+        return False
+
+    def stop(self) -> None:
+        for child in self.children.values():
+            child.send(signal.SIGTERM)
+        for child in self.children.values():
+            child.reap(20)
+
+
+@contextmanager
+def run_cluster(database_url: str, temporal: EmbeddedTemporal, folder: Path) -> Iterator[Cluster]:
+    """Start everything and wait until it serves."""
+    port = free_port()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENSCRIP_")} | {
+        "OPENSCRIP_DATABASE_URL": database_url,
+        "OPENSCRIP_TEMPORAL_ADDRESS": temporal.address,
+        "OPENSCRIP_DATA_DIR": str(folder),
+        "OPENSCRIP_API_PORT": str(port),
+        "OPENSCRIP_RATE_LIMIT": "off",
+        "OPENSCRIP_DATABASE_POOL_SIZE": "8",
+    }
+    cluster = Cluster(environment, folder / "logs", f"http://127.0.0.1:{port}")
+    try:
+        for name in COMMANDS:
+            cluster.start(name)
+        assert wait_until(cluster.is_ready, START_SECONDS, 0.1), "the API doesn't get ready"
+        yield cluster
+    finally:
+        cluster.stop()
