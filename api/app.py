@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from functools import partial
 
 import anyio.to_thread
 from fastapi import FastAPI
@@ -15,7 +14,6 @@ from api.openapi import DESCRIPTION, describe
 from api.routes import ROUTERS, clock
 from db.session import Database
 from runtime.settings import Settings, get_settings
-from services.clock import require_own_time
 from services.organizations import ensure_bootstrap
 
 VERSION = "0.1.0"
@@ -72,7 +70,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.turnstile = None if bucket is None else Turnstile(database, float(bucket.rate), bucket.burst)
     anyio.to_thread.current_default_thread_limiter().total_tokens = threads
     try:
-        await anyio.to_thread.run_sync(partial(require_own_time, database, may_be_moved=settings.test_clock))
         if settings.bootstrap_api_key is not None:
             await anyio.to_thread.run_sync(_bootstrap, database, settings.bootstrap_api_key.get_secret_value())
         async with AsyncExitStack() as stack:

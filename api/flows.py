@@ -16,6 +16,7 @@ from api.waker import LaneWaker
 from db.session import Database
 from runtime.settings import Settings
 from runtime.temporal import connect
+from services.clock import require_own_time
 from services.deployment import deployed_lanes
 from workflows.signals import wake_lane
 
@@ -31,6 +32,7 @@ async def event_flow(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     database: Database = app.state.database
     lanes = await to_thread.run_sync(deployed_lanes, database)
+    await to_thread.run_sync(partial(require_own_time, database, may_be_moved=settings.test_clock))
     client = await connect(settings, lazy=True)
     waker = LaneWaker(partial(_wake, client, lanes))
     ingest = EventIngest(database, waker, lanes)

@@ -371,7 +371,7 @@ class TestDescription:
         operations = [
             operation for path, methods in paths.items() if path.startswith("/v1/rules") for operation in methods.values()
         ]
-        assert len(operations) == 7
+        assert len(operations) == 8
         assert all(operation["summary"] and operation["tags"] == ["Rules"] for operation in operations)
         assert "422" not in paths["/v1/rules"]["post"]["responses"]
         assert {"400", "404", "409"} <= paths["/v1/rules"]["post"]["responses"].keys()
