@@ -14,6 +14,7 @@ from temporalio.worker import Worker
 from activities.clock import ClockActivities
 from activities.due import DueActivities, HoldActivities, ReconcileActivities
 from activities.lanes import LaneActivities, SweepActivities
+from activities.redemptions import RedemptionActivities
 from db.session import Database
 from runtime.log import configure_logging
 from runtime.metrics import serve_metrics
@@ -26,6 +27,7 @@ from workflows.contracts import LEDGER_QUEUE
 from workflows.due_work import DueWorkWorkflow
 from workflows.event_lane import EventLaneWorkflow
 from workflows.hold import HoldWorkflow
+from workflows.hosting import REDEMPTIONS_AT_ONCE, redemption_worker
 from workflows.lane_sweep import LaneSweepWorkflow
 from workflows.reconcile import ReconcileWorkflow
 from workflows.schedules import ensure_schedules
@@ -70,15 +72,20 @@ def build_worker(client: Client, database: Database, settings: Settings, lanes: 
 
 async def run(settings: Settings, stopping: asyncio.Event) -> None:
     """Work until `stopping` is set, then let running activities finish."""
-    database = Database(settings.require_database_url(), pool_size=settings.database_pool_size)
+    database = Database(settings.require_database_url(), pool_size=settings.database_pool_size + REDEMPTIONS_AT_ONCE)
     lanes = await asyncio.to_thread(deployed_lanes, database)
     await asyncio.to_thread(require_own_time, database, may_be_moved=settings.test_clock)
     client = await connect(settings)
     await ensure_search_attributes(client)
     await ensure_schedules(client, timedelta(seconds=settings.sweep_seconds))
     await ensure_due_work(client)
-    with contextlib.closing(database), ThreadPoolExecutor(settings.database_pool_size, "activity") as executor:
-        async with build_worker(client, database, settings, lanes, executor):
+    with (
+        contextlib.closing(database),
+        ThreadPoolExecutor(settings.database_pool_size, "activity") as executor,
+        ThreadPoolExecutor(REDEMPTIONS_AT_ONCE, "redemption") as redeemers,
+    ):
+        redemptions = redemption_worker(client, RedemptionActivities(database).all, redeemers)
+        async with build_worker(client, database, settings, lanes, executor), redemptions:
             log.info("worker_started", lanes=lanes, temporal=settings.temporal_target)
             await stopping.wait()
             log.info("worker_stopping")

@@ -1,0 +1,140 @@
+"""The API's side of redemptions: look, start a flow, wait for its answer without holding a connection, look once more.
+
+After `OPENSCRIP_REDEMPTION_TIMEOUT` the answer is 503, and final: by then the flow may not do it any more, and the last look
+has waited for whoever still did.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import structlog
+from anyio import to_thread
+from sqlmodel import Session
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlreadyStartedError
+
+from db.session import Database
+from domain.errors import DomainError, ServiceUnavailable, refusal_of
+from runtime.settings import Settings
+from runtime.temporal import connect
+from services.idempotency import Outcome
+from services.tickets import Outlook
+from services.transactions import transact
+from workflows.contracts import RedemptionResult
+from workflows.signals import RPCError
+
+log = structlog.get_logger(__name__)
+
+RECONNECT_SECONDS = 1.0
+RESTART_SECONDS = 0.1
+# The 503 comes within a second of the timeout: the last look may take most of it.
+LAST_LOOK_SECONDS = 0.9
+
+Look = Callable[[Session], Outlook]
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """One request: how to look (within so many milliseconds), how to look at the end, and how to start its flow."""
+
+    look: Callable[[Session, int], Outlook]
+    last_look: Callable[[Session, Outlook], Outlook]
+    start: Callable[[Client, Outlook, datetime], Awaitable[WorkflowHandle[Any, RedemptionResult]]]
+    workflow_id: str
+
+
+class Redeemer:
+    """Carries out errands through flows; connects to Temporal by itself, so that everything else works without it."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+        self._timeout = settings.redemption_timeout
+        self._client: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
+        self._connecting = asyncio.create_task(self._connect())
+
+    async def close(self) -> None:
+        """Stop connecting."""
+        self._connecting.cancel()
+        await asyncio.gather(self._connecting, return_exceptions=True)
+
+    async def client(self) -> Client:
+        """The connection, once there is one; a worker that shares it gets flows without a detour."""
+        return await asyncio.shield(self._client)
+
+    async def _connect(self) -> None:
+        while not self._client.done():
+            try:
+                self._client.set_result(await connect(self._settings))
+            except RuntimeError as error:
+                # what a client that can't reach Temporal raises
+                log.warning("temporal_unreachable", error=str(error))
+                await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def run(self, errand: Errand) -> Outcome:
+        """Carry out an errand: its answer, or its refusal; ServiceUnavailable when it wasn't done in time, and won't be."""
+        clock = asyncio.get_running_loop()
+        deadline = clock.time() + self._timeout
+        first: Outlook | None = None
+        while (left := deadline - clock.time()) > 0:
+            outlook = await self._transact(lambda session, left=left: errand.look(session, max(1, int(1000 * left))))  # type: ignore[misc]
+            first = first or outlook
+            if outlook.refusal is not None:
+                raise outlook.refusal
+            if outlook.answer is not None:
+                return outlook.answer
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline):
+                    result = await self._attempt(errand, outlook, deadline - clock.time())
+                    if result is not None:
+                        return Outcome(result.answer, is_replay=result.is_replay)
+        return await self._at_last(errand, first)
+
+    async def _attempt(self, errand: Errand, outlook: Outlook, left: float) -> RedemptionResult | None:
+        """One start of the flow; None when another one was under way, which has ended now, or when Temporal couldn't take it."""
+        try:
+            client = await self.client()
+            try:
+                handle = await errand.start(client, outlook, outlook.now + timedelta(seconds=left))
+            except WorkflowAlreadyStartedError:
+                with suppress(WorkflowFailureError):
+                    await client.get_workflow_handle(errand.workflow_id).result()
+                return None
+            return await handle.result()
+        except WorkflowFailureError as failure:
+            raise _refusal(failure) from None
+        except (RPCError, RuntimeError) as error:
+            # It may have been started all the same: the next look, or the last one, tells.
+            log.warning("redemption_not_started", workflow=errand.workflow_id, error=str(error))
+            await asyncio.sleep(RESTART_SECONDS)
+            return None
+
+    async def _at_last(self, errand: Errand, first: Outlook | None) -> Outcome:
+        """Its time is over."""
+        if first is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_LOOK_SECONDS):
+                    known = first
+                    outlook = await self._transact(lambda session: errand.last_look(session, known))
+                    if outlook.answer is not None:
+                        return outlook.answer
+        raise ServiceUnavailable
+
+    async def _transact(self, work: Look) -> Outlook:
+        return await to_thread.run_sync(partial(transact, self._database, work), abandon_on_cancel=True)
+
+
+def _refusal(failure: WorkflowFailureError) -> DomainError:
+    """The refusal that a flow failed with; a flow that was terminated, or ran out of time, makes the answer 503."""
+    error: BaseException | None = failure.cause
+    while isinstance(error, FailureError) and not isinstance(error, ApplicationError):
+        error = error.cause
+    if not isinstance(error, ApplicationError) or error.type is None:
+        return ServiceUnavailable()
+    details = error.details[0] if error.details else {}
+    return refusal_of(error.type, error.message, details)
