@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import structlog
 from anyio import to_thread
@@ -35,17 +36,22 @@ RESTART_SECONDS = 0.1
 # The 503 comes within a second of the timeout: the last look may take most of it.
 LAST_LOOK_SECONDS = 0.9
 
+# A worker in this process tells what it did right after its commit; Temporal is asked when it is still silent then.
+SILENCE_SECONDS = 0.05
+
 Look = Callable[[Session], Outlook]
+Handle = WorkflowHandle[Any, RedemptionResult]
 
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """One request: how to look (within so many milliseconds), how to look at the end, and how to start its flow."""
+    """One request: how to look (within so many milliseconds), how to look at the end, how to start its flow; what it makes."""
 
     look: Callable[[Session, int], Outlook]
     last_look: Callable[[Session, Outlook], Outlook]
-    start: Callable[[Client, Outlook, datetime], Awaitable[WorkflowHandle[Any, RedemptionResult]]]
+    start: Callable[[Client, Outlook, datetime], Awaitable[Handle]]
     workflow_id: str
+    id: UUID
 
 
 class Redeemer:
@@ -55,7 +61,9 @@ class Redeemer:
         self._settings = settings
         self._database = database
         self._timeout = settings.redemption_timeout
-        self._client: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._told: dict[UUID, asyncio.Future[RedemptionResult]] = {}
+        self._client: asyncio.Future[Client] = self._loop.create_future()
         self._connecting = asyncio.create_task(self._connect())
 
     async def close(self) -> None:
@@ -66,6 +74,15 @@ class Redeemer:
     async def client(self) -> Client:
         """The connection, once there is one; a worker that shares it gets flows without a detour."""
         return await asyncio.shield(self._client)
+
+    def tell(self, id_: UUID, result: RedemptionResult) -> None:
+        """From any thread: what has this id was made, and is committed. Whoever waits for it needn't wait for Temporal."""
+        self._loop.call_soon_threadsafe(self._hear, id_, result)
+
+    def _hear(self, id_: UUID, result: RedemptionResult) -> None:
+        told = self._told.get(id_)
+        if told is not None and not told.done():
+            told.set_result(result)
 
     async def _connect(self) -> None:
         while not self._client.done():
@@ -78,7 +95,7 @@ class Redeemer:
 
     async def run(self, errand: Errand) -> Outcome:
         """Carry out an errand: its answer, or its refusal; ServiceUnavailable when it wasn't done in time, and won't be."""
-        clock = asyncio.get_running_loop()
+        clock = self._loop
         deadline = clock.time() + self._timeout
         first: Outlook | None = None
         while (left := deadline - clock.time()) > 0:
@@ -99,13 +116,14 @@ class Redeemer:
         """One start of the flow; None when another one was under way, which has ended now, or when Temporal couldn't take it."""
         try:
             client = await self.client()
+            told = self._told[errand.id] = self._loop.create_future()
             try:
                 handle = await errand.start(client, outlook, outlook.now + timedelta(seconds=left))
             except WorkflowAlreadyStartedError:
                 with suppress(WorkflowFailureError):
                     await client.get_workflow_handle(errand.workflow_id).result()
                 return None
-            return await handle.result()
+            return await _first(told, handle)
         except WorkflowFailureError as failure:
             raise _refusal(failure) from None
         except (RPCError, RuntimeError) as error:
@@ -113,6 +131,8 @@ class Redeemer:
             log.warning("redemption_not_started", workflow=errand.workflow_id, error=str(error))
             await asyncio.sleep(RESTART_SECONDS)
             return None
+        finally:
+            self._told.pop(errand.id, None)
 
     async def _at_last(self, errand: Errand, first: Outlook | None) -> Outcome:
         """Its time is over."""
@@ -127,6 +147,19 @@ class Redeemer:
 
     async def _transact(self, work: Look) -> Outlook:
         return await to_thread.run_sync(partial(transact, self._database, work), abandon_on_cancel=True)
+
+
+async def _first(told: asyncio.Future[RedemptionResult], handle: Handle) -> RedemptionResult:
+    """The result, from the worker of this process or from Temporal. WorkflowFailureError, RPCError."""
+    await asyncio.wait({told}, timeout=SILENCE_SECONDS)
+    if told.done():
+        return told.result()
+    result = asyncio.ensure_future(handle.result())
+    try:
+        done, _ = await asyncio.wait({told, result}, return_when=asyncio.FIRST_COMPLETED)
+        return done.pop().result()
+    finally:
+        result.cancel()
 
 
 def _refusal(failure: WorkflowFailureError) -> DomainError:

@@ -43,7 +43,7 @@ async def _work(redeemer: Redeemer, database: Database, executor: ThreadPoolExec
     await ensure_search_attributes(client)
     while True:
         try:
-            await redemption_worker(client, RedemptionActivities(database).all, executor).run()
+            await redemption_worker(client, RedemptionActivities(database, redeemer.tell).all, executor).run()
         except Exception as error:
             # the workers of other processes go on
             log.exception("redemption_worker_failed", error=type(error).__name__)

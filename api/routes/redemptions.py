@@ -1,20 +1,20 @@
 """Redemptions and their reversals."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Query
 from sqlmodel import Session
 from starlette.responses import Response
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client
 
 from api.deps import Call, CallDep, PathId
 from api.idempotency import payload_of
 from api.openapi import errors
 from api.openapi import router as router_for
 from api.pagination import Listing
-from api.redemptions import Errand, Redeemer
+from api.redemptions import Errand, Handle, Redeemer
 from api.responses import ok, outcome
 from api.routes.state import author_of
 from api.schemas.common import ListQuery, Paged
@@ -27,15 +27,13 @@ from services.redemption_views import redemption_body, reversal_body
 from services.redemptions import Priced, Redeeming
 from services.reversals import Reversing
 from services.tickets import Outlook, Ticket
-from workflows.contracts import RedemptionInput, RedemptionResult, ReversalInput, redemption_workflow_id, reversal_workflow_id
+from workflows.contracts import RedemptionInput, ReversalInput, redemption_workflow_id, reversal_workflow_id
 from workflows.signals import start_redemption, start_reversal
 
 router = router_for("Redemptions")
 
 REDEMPTIONS = Listing("redemptions", {"newest": (SortColumn("r.created_at"), SortColumn("r.id", "uuid"))})
 REVERSALS = Listing("redemption_reversals", {"oldest": (SortColumn("v.created_at"), SortColumn("v.id", "uuid"))})
-
-Handle = WorkflowHandle[Any, RedemptionResult]
 
 
 @router.post(
@@ -74,7 +72,7 @@ async def redeem(participant_id: PathId, body: RedemptionCreate, call: CallDep) 
         return await start_redemption(client, given)
 
     workflow_id = redemption_workflow_id(body.program_id, ticket.id, ticket.key)
-    return outcome(await _redeemer(call).run(Errand(look, last_look, start, workflow_id)), first_status=201)
+    return outcome(await _redeemer(call).run(Errand(look, last_look, start, workflow_id, ticket.id)), first_status=201)
 
 
 @router.get(
@@ -136,7 +134,7 @@ async def reverse(redemption_id: PathId, body: RedemptionReverse, call: CallDep)
         )
         return await start_reversal(client, given)
 
-    errand = Errand(look, last_look, start, reversal_workflow_id(redemption_id))
+    errand = Errand(look, last_look, start, reversal_workflow_id(redemption_id), ticket.id)
     return outcome(await _redeemer(call).run(errand), first_status=201)
 
 
