@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import psycopg
 import structlog
 from sqlalchemy.exc import DBAPIError
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.lanes import is_unreachable
 from db.repositories.ledger import StaleBooks
@@ -25,7 +25,14 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except DomainError as refusal:
-        raise ApplicationError(refusal.message, refusal.details, type=refusal.code, non_retryable=True) from None
+        # benign: nothing went wrong, somebody else was faster
+        raise ApplicationError(
+            refusal.message,
+            refusal.details,
+            type=refusal.code,
+            non_retryable=True,
+            category=ApplicationErrorCategory.BENIGN,
+        ) from None
     except Exception as error:
         if isinstance(error, StaleBooks) or is_unreachable(error) or is_transient(error) or _was_cancelled(error):
             raise

@@ -1,7 +1,7 @@
 """Redemptions and reversals, for which a request waits: one local activity decides under locks and does it, once."""
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 from workflows import contracts, policies
 from workflows.attributes import STATUS
@@ -32,7 +32,7 @@ class _Errand:
                 retry_policy=policies.REDEMPTION_RETRY,
                 summary=summary,
             )
-        except ActivityError as error:
+        except FailureError as error:
             self._state, self._refusal = RedemptionState.REFUSED, _reason(error)
             workflow.set_current_details(f"**{self._state}** {self._refusal}")
             workflow.upsert_search_attributes([STATUS.value_set(self._state)])
@@ -81,8 +81,8 @@ class RedemptionReversalWorkflow:
         return self._errand.status()
 
 
-def _reason(error: ActivityError) -> str:
-    cause = error.cause
+def _reason(error: FailureError) -> str:
+    cause = error.cause if isinstance(error, ActivityError) else error
     return f"{cause.type}: {cause.message}" if isinstance(cause, ApplicationError) else str(cause)
 
 

@@ -13,16 +13,26 @@ from temporalio.workflow import NondeterminismError
 from runtime.settings import Settings
 from runtime.temporal import data_converter, sandbox_runner
 from tests.workflows.record import HISTORIES
-from workflows import clock, due_work, event_lane, hold
+from workflows import clock, due_work, event_lane, hold, redemption
 from workflows.clock import ClockWorkflow
 from workflows.due_work import DueWorkWorkflow
 from workflows.event_lane import EventLaneWorkflow
 from workflows.hold import HoldWorkflow
 from workflows.lane_sweep import LaneSweepWorkflow
 from workflows.reconcile import ReconcileWorkflow
+from workflows.redemption import RedemptionReversalWorkflow, RedemptionWorkflow
 
 RECORDED = sorted(HISTORIES.glob("*.json"))
-FLOWS = (EventLaneWorkflow, LaneSweepWorkflow, DueWorkWorkflow, HoldWorkflow, ReconcileWorkflow, ClockWorkflow)
+FLOWS = (
+    EventLaneWorkflow,
+    LaneSweepWorkflow,
+    DueWorkWorkflow,
+    HoldWorkflow,
+    ReconcileWorkflow,
+    ClockWorkflow,
+    RedemptionWorkflow,
+    RedemptionReversalWorkflow,
+)
 
 
 def replay(file: Path, *flows: type) -> None:
@@ -95,6 +105,21 @@ TIMER_ALTERATIONS = {
     ),
     "clock_hasty": (clock, "ClockWorkflow", "clock", "while not self._result.reached and workflow.now() < ends_at:", "if True:"),
     "clock_silent": (clock, "ClockWorkflow", "clock", "            await self._wake(report)\n", ""),
+    "redemption_silent": (
+        redemption,
+        "RedemptionWorkflow",
+        "redemption",
+        "        workflow.upsert_search_attributes([STATUS.value_set(self._state)])\n        return self._result\n",
+        "        return self._result\n",
+    ),
+    "refusal_unmarked": (
+        redemption,
+        "RedemptionWorkflow",
+        "redemption_refused",
+        "            workflow.upsert_search_attributes([STATUS.value_set(self._state)])\n            raise\n",
+        "            raise\n",
+    ),
+    "reversal_renamed": (redemption, "RedemptionReversalWorkflow", "redemption_reversal", '"reverse_redemption"', '"redeem"'),
     "hold_endless": (
         hold,
         "HoldWorkflow",
