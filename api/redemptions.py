@@ -95,11 +95,10 @@ class Redeemer:
 
     async def run(self, errand: Errand) -> Outcome:
         """Carry out an errand: its answer, or its refusal; ServiceUnavailable when it wasn't done in time, and won't be."""
-        clock = self._loop
-        deadline = clock.time() + self._timeout
+        deadline = self._loop.time() + self._timeout
         first: Outlook | None = None
-        while (left := deadline - clock.time()) > 0:
-            outlook = await self._transact(lambda session, left=left: errand.look(session, max(1, int(1000 * left))))  # type: ignore[misc]
+        while self._loop.time() < deadline:
+            outlook = await self._look(errand, deadline)
             first = first or outlook
             if outlook.refusal is not None:
                 raise outlook.refusal
@@ -107,28 +106,38 @@ class Redeemer:
                 return outlook.answer
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(deadline):
-                    result = await self._attempt(errand, outlook, deadline - clock.time())
+                    result = await self._attempt(errand, outlook, deadline)
                     if result is not None:
                         return Outcome(result.answer, is_replay=result.is_replay)
         return await self._at_last(errand, first)
 
-    async def _attempt(self, errand: Errand, outlook: Outlook, left: float) -> RedemptionResult | None:
-        """One start of the flow; None when another one was under way, which has ended now, or when Temporal couldn't take it."""
+    async def _look(self, errand: Errand, deadline: float) -> Outlook:
+        patience_ms = max(1, int(1000 * (deadline - self._loop.time())))
+        return await self._transact(lambda session: errand.look(session, patience_ms))
+
+    async def _attempt(self, errand: Errand, outlook: Outlook, deadline: float) -> RedemptionResult | None:
+        """One start of the flow; its refusal is raised.
+
+        None when another one was under way, which has ended now, or when it came to nothing: then it is looked at again.
+        """
+        # By the database's clock, from a moment before this one: never later than the deadline.
+        valid_until = outlook.now + timedelta(seconds=deadline - self._loop.time())
         try:
             client = await self.client()
             told = self._told[errand.id] = self._loop.create_future()
             try:
-                handle = await errand.start(client, outlook, outlook.now + timedelta(seconds=left))
+                handle = await errand.start(client, outlook, valid_until)
             except WorkflowAlreadyStartedError:
                 with suppress(WorkflowFailureError):
                     await client.get_workflow_handle(errand.workflow_id).result()
                 return None
             return await _first(told, handle)
-        except WorkflowFailureError as failure:
-            raise _refusal(failure) from None
-        except (RPCError, RuntimeError) as error:
-            # It may have been started all the same: the next look, or the last one, tells.
-            log.warning("redemption_not_started", workflow=errand.workflow_id, error=str(error))
+        except (WorkflowFailureError, RPCError, RuntimeError) as error:
+            refusal = _refusal(error)
+            if refusal is not None:
+                raise refusal from None
+            # It may have been started, or done, all the same: the next look, or the last one, tells.
+            log.warning("redemption_not_done", workflow=errand.workflow_id, error=str(error))
             await asyncio.sleep(RESTART_SECONDS)
             return None
         finally:
@@ -162,12 +171,11 @@ async def _first(told: asyncio.Future[RedemptionResult], handle: Handle) -> Rede
         result.cancel()
 
 
-def _refusal(failure: WorkflowFailureError) -> DomainError:
-    """The refusal that a flow failed with; a flow that was terminated, or ran out of time, makes the answer 503."""
-    error: BaseException | None = failure.cause
+def _refusal(failure: Exception) -> DomainError | None:
+    """The refusal that a flow failed with; None when it didn't end by itself, or too late."""
+    error: BaseException | None = failure.cause if isinstance(failure, WorkflowFailureError) else None
     while isinstance(error, FailureError) and not isinstance(error, ApplicationError):
         error = error.cause
-    if not isinstance(error, ApplicationError) or error.type is None:
-        return ServiceUnavailable()
-    details = error.details[0] if error.details else {}
-    return refusal_of(error.type, error.message, details)
+    if not isinstance(error, ApplicationError) or error.type in (None, ServiceUnavailable.code):
+        return None
+    return refusal_of(str(error.type), error.message, error.details[0] if error.details else {})
