@@ -111,6 +111,13 @@ def real(postgres: EmbeddedPostgres) -> Iterator[Database]:
         yield database
 
 
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedTemporal]:
+    """A Temporal server that no worker serves but those of the test."""
+    with EmbeddedTemporal(tmp_path_factory.mktemp("quiet"), headless=True, in_memory=True) as server:
+        yield server
+
+
 @dataclass
 class Shop:
     """An API of its own with somebody who has USD 100.00, and the settings it runs with."""
@@ -214,9 +221,9 @@ class TestTemporalIsAway:
 
 class TestWorkersAreAway:
     def test_a_worker_that_comes_too_late_does_nothing(
-        self, open_shop: Callable[..., Shop], temporal: EmbeddedTemporal, loop: LoopThread
+        self, open_shop: Callable[..., Shop], quiet: EmbeddedTemporal, loop: LoopThread
     ) -> None:
-        shop = open_shop(temporal.address, hosts=False)
+        shop = open_shop(quiet.address, hosts=False)
         self._prepare(shop, loop)
         shop.require_refused(shop.send("30.00"))
         shop.require_refused(shop.send("30.00", idempotency_key="k"))
@@ -230,12 +237,12 @@ class TestWorkersAreAway:
     def test_killed_at_the_commit_without_another_worker(
         self,
         open_shop: Callable[..., Shop],
-        temporal: EmbeddedTemporal,
+        quiet: EmbeddedTemporal,
         loop: LoopThread,
         moment: str,
         expected: int,
     ) -> None:
-        shop = open_shop(temporal.address, hosts=False, timeout=6.0)
+        shop = open_shop(quiet.address, hosts=False, timeout=6.0)
         self._prepare(shop, loop)
         with self._dying(shop, moment) as (answering, dying):
             assert dying.wait(30) == -signal.SIGKILL
@@ -253,9 +260,9 @@ class TestWorkersAreAway:
 
     @pytest.mark.parametrize("moment", ["before", "after"])
     def test_killed_at_the_commit_with_another_worker(
-        self, open_shop: Callable[..., Shop], temporal: EmbeddedTemporal, loop: LoopThread, moment: str
+        self, open_shop: Callable[..., Shop], quiet: EmbeddedTemporal, loop: LoopThread, moment: str
     ) -> None:
-        shop = open_shop(temporal.address, hosts=False, timeout=15.0)
+        shop = open_shop(quiet.address, hosts=False, timeout=15.0)
         self._prepare(shop, loop)
         with self._dying(shop, moment) as (answering, dying):
             assert dying.wait(30) == -signal.SIGKILL

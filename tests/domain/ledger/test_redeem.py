@@ -176,7 +176,7 @@ class RedeemMachine(RuleBasedStateMachine):
             assert (back.created_at, back.expires_at) == (old.created_at, old.expires_at)
             lost = expired.pop(back.id, Decimal(0))
             if lost:
-                assert back.is_expired(entries[0].created_at)
+                assert back.is_expired(entries[1].created_at)
                 grown = lost - (old.remaining if old.status is LotStatus.AVAILABLE else 0)
             missing += part - grown
         assert missing == min(overdraft, sum((part.amount for part in parts), Decimal(0)))
