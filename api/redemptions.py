@@ -20,7 +20,8 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlreadyStartedError
 
 from db.session import Database
-from domain.errors import DomainError, ServiceUnavailable, refusal_of
+from domain.errors import DomainError, ServiceUnavailable
+from domain.refusals import refusal_of
 from runtime.settings import Settings
 from runtime.temporal import connect
 from services.idempotency import Outcome

@@ -14,7 +14,7 @@
 A code maps to its HTTP status in one place, `api/errors.py`; here nobody knows HTTP.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -28,22 +28,6 @@ class DomainError(Exception):
         self.message = message or self.summary
         self.details: dict[str, object] = details
         super().__init__(f"{self.code}: {self.message}")
-
-
-def refusal_of(code: str, message: str, details: Mapping[str, object]) -> "DomainError":
-    """A refusal that was carried as text, as it was raised elsewhere."""
-    found = _with_code(DomainError, code) or DomainError
-    refusal = found.__new__(found)
-    DomainError.__init__(refusal, message, **details)
-    return refusal
-
-
-def _with_code(base: "type[DomainError]", code: str) -> "type[DomainError] | None":
-    for kind in base.__subclasses__():
-        found = kind if kind.__dict__.get("code") == code else _with_code(kind, code)
-        if found is not None:
-            return found
-    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,9 +96,6 @@ _CONDITIONS = {
 }
 
 
-# ------------------------------------------------------------------ deciding
-
-
 def find_target(conn: Connection, organization_id: UUID, program_id: UUID) -> TargetRow | None:
     """The redemption target that a program names now; None without such a program."""
     row: Any = conn.execute(
@@ -159,9 +156,6 @@ def limit_to(conn: Connection, milliseconds: int) -> datetime:
 def lock_name(conn: Connection, id_: UUID) -> None:
     """Wait until no other transaction makes what has this id; held to the end of the transaction."""
     conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 20260115))", [str(id_)], prepare=True)
-
-
-# ------------------------------------------------------------------ reading
 
 
 def find(conn: Connection, organization_id: UUID, redemption_id: UUID) -> RedemptionRow | None:

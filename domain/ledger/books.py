@@ -215,9 +215,9 @@ class Books:
         account.expect(lot.due_at)
 
     def current(self, account: Account, lot: Lot) -> Lot:
-        """A lot that was loaded for itself, perhaps a spent one, as it is after all that was done to the account."""
-        changed = self.changed_lots.get(lot.id) or self.new_lots.get(lot.id)
-        return changed[1] if changed is not None else account.find_open(lot) or lot
+        """A lot that was loaded for itself, perhaps a spent one, as it is now."""
+        _, changed = self.changed_lots.get(lot.id) or self.new_lots.get(lot.id) or (None, None)
+        return changed or account.find_open(lot) or lot
 
     def save_lot(self, account: Account, old: Lot, new: Lot) -> None:
         """Record the new state of a lot of a touched account."""
