@@ -15,6 +15,7 @@ from activities.automations import FanOutActivities, ScheduledActivities
 from activities.clock import ClockActivities
 from activities.due import DueActivities, HoldActivities, ReconcileActivities
 from activities.lanes import LaneActivities, SweepActivities
+from activities.redemptions import RedemptionActivities
 from activities.waking import DueWaker
 from db.session import Database
 from runtime.log import configure_logging
@@ -29,6 +30,7 @@ from workflows.contracts import LEDGER_QUEUE, DueKind
 from workflows.due_work import DueWorkWorkflow
 from workflows.event_lane import EventLaneWorkflow
 from workflows.hold import HoldWorkflow
+from workflows.hosting import REDEMPTIONS_AT_ONCE, redemption_worker
 from workflows.lane_sweep import LaneSweepWorkflow
 from workflows.reconcile import ReconcileWorkflow
 from workflows.schedules import ensure_schedules
@@ -85,7 +87,7 @@ def build_worker(client: Client, database: Database, settings: Settings, lanes: 
 
 async def run(settings: Settings, stopping: asyncio.Event) -> None:
     """Work until `stopping` is set, then let running activities finish."""
-    database = Database(settings.require_database_url(), pool_size=settings.database_pool_size)
+    database = Database(settings.require_database_url(), pool_size=settings.database_pool_size + REDEMPTIONS_AT_ONCE)
     lanes = await asyncio.to_thread(deployed_lanes, database)
     await asyncio.to_thread(require_own_time, database, may_be_moved=settings.test_clock)
     client = await connect(settings)
@@ -93,8 +95,13 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
     await ensure_schedules(client, timedelta(seconds=settings.sweep_seconds))
     for kind in DueKind:
         await ensure_due_work(client, kind)
-    with contextlib.closing(database), ThreadPoolExecutor(settings.database_pool_size, "activity") as executor:
-        async with build_worker(client, database, settings, lanes, executor):
+    with (
+        contextlib.closing(database),
+        ThreadPoolExecutor(settings.database_pool_size, "activity") as executor,
+        ThreadPoolExecutor(REDEMPTIONS_AT_ONCE, "redemption") as redeemers,
+    ):
+        redemptions = redemption_worker(client, RedemptionActivities(database).all, redeemers)
+        async with build_worker(client, database, settings, lanes, executor), redemptions:
             log.info("worker_started", lanes=lanes, temporal=settings.temporal_target)
             await stopping.wait()
             log.info("worker_stopping")

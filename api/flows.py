@@ -11,6 +11,7 @@ from temporalio.client import Client
 
 from api.clock import ClockMover
 from api.ingest import EventIngest
+from api.redemptions import Redeemer
 from api.timers import Timers
 from api.waker import LaneWaker
 from db.session import Database
@@ -25,7 +26,7 @@ HEALTH_TIMEOUT = timedelta(seconds=2)
 
 @asynccontextmanager
 async def event_flow(app: FastAPI) -> AsyncIterator[None]:
-    """Serve events: `app.state.ingest`, `app.state.waker`, `app.state.timers` and `app.state.clock`.
+    """Serve events and redemptions: `ingest`, `waker`, `timers`, `clock` and `redeemer` of `app.state`.
 
     Temporal is connected to when it is first needed, so that events are accepted while it is away.
     """
@@ -38,6 +39,7 @@ async def event_flow(app: FastAPI) -> AsyncIterator[None]:
     ingest = EventIngest(database, waker, lanes)
     timers = app.state.timers = Timers(client)
     app.state.clock = ClockMover(client, database)
+    redeemer = app.state.redeemer = Redeemer(settings, database)
     app.state.lanes, app.state.waker, app.state.ingest = lanes, waker, ingest
     app.state.readiness["temporal"] = partial(_is_reachable, client)
     try:
@@ -46,6 +48,7 @@ async def event_flow(app: FastAPI) -> AsyncIterator[None]:
         await ingest.close()
         await waker.close()
         await timers.close()
+        await redeemer.close()
 
 
 async def _wake(client: Client, lanes: int, lane: int) -> None:

@@ -27,6 +27,7 @@ TAGS = [
     {"name": "Group state", "description": "Tags, counters and attributes of groups."},
     {"name": "Transfers", "description": "Existing value moves between participants and groups."},
     {"name": "Events", "description": "Signals about participants, stored first and processed in order."},
+    {"name": "Redemptions", "description": "Value spent outside the ledger, and given back."},
     {"name": "Rules", "description": "CEL conditions with actions, evaluated for every event."},
     {"name": "Ledger", "description": "Journal entries and reports."},
     {"name": "Test clock", "description": "For tests and trials, with `OPENSCRIP_TEST_CLOCK=1`: play a year in seconds."},

@@ -5,12 +5,15 @@ from contextlib import closing
 import uvicorn
 
 from api.app import create_app
+from api.flows import event_flow
 from cli.local import local_settings
+from cli.redemptions import hosted_redemptions
 from db.session import Database
 from runtime.log import configure_logging
 from services.clock import require_own_time
 
 DRAIN_SECONDS = 10
+PARTS = (event_flow, hosted_redemptions)
 
 
 def run(host: str | None, port: int | None) -> None:
@@ -20,7 +23,7 @@ def run(host: str | None, port: int | None) -> None:
     with closing(Database(settings.require_database_url(), pool_size=1)) as database:
         require_own_time(database, may_be_moved=settings.test_clock)
     uvicorn.run(
-        create_app(settings),
+        create_app(settings, PARTS),
         host=host or settings.api_host,
         port=port or settings.api_port,
         loop="uvloop",

@@ -443,6 +443,67 @@ CREATE UNLOGGED TABLE public.rate_buckets (
     tokens double precision NOT NULL,
     updated_at timestamp with time zone NOT NULL
 );
+CREATE TABLE public.redemption_lots (
+    redemption_id uuid NOT NULL,
+    ordinal integer NOT NULL,
+    lot_id uuid NOT NULL,
+    amount numeric(38,18) NOT NULL,
+    restored numeric(38,18) DEFAULT 0 NOT NULL,
+    CONSTRAINT redemption_lots_amount_check CHECK ((amount > (0)::numeric)),
+    CONSTRAINT redemption_lots_check CHECK ((restored <= amount)),
+    CONSTRAINT redemption_lots_restored_check CHECK ((restored >= (0)::numeric))
+);
+CREATE TABLE public.redemption_reversals (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    redemption_id uuid NOT NULL,
+    amount numeric(38,18) NOT NULL,
+    quantity integer,
+    reason text NOT NULL,
+    entry_id uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT redemption_reversals_amount_check CHECK ((amount > (0)::numeric)),
+    CONSTRAINT redemption_reversals_quantity_check CHECK ((quantity > 0))
+);
+CREATE TABLE public.redemptions (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    participant_id uuid NOT NULL,
+    program_id uuid NOT NULL,
+    asset_id uuid NOT NULL,
+    amount numeric(38,18) NOT NULL,
+    description text NOT NULL,
+    reward_id uuid,
+    quantity integer,
+    unit_cost numeric(38,18),
+    reversed_amount numeric(38,18) DEFAULT 0 NOT NULL,
+    reversed_quantity integer,
+    status text GENERATED ALWAYS AS (
+CASE
+    WHEN (reversed_amount = (0)::numeric) THEN 'COMPLETED'::text
+    WHEN (reversed_amount < amount) THEN 'PARTIALLY_REVERSED'::text
+    ELSE 'FULLY_REVERSED'::text
+END) STORED NOT NULL,
+    redemption_target_type text NOT NULL,
+    redemption_target_entity_id uuid,
+    entry_id uuid NOT NULL,
+    fulfillment_status text,
+    fulfillment_expires_at timestamp with time zone,
+    fulfillment_note text,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT redemptions_amount_check CHECK ((amount > (0)::numeric)),
+    CONSTRAINT redemptions_check CHECK (((reversed_amount >= (0)::numeric) AND (reversed_amount <= amount))),
+    CONSTRAINT redemptions_check1 CHECK (((quantity IS NULL) = (reversed_quantity IS NULL))),
+    CONSTRAINT redemptions_check2 CHECK (((reversed_quantity >= 0) AND (reversed_quantity <= quantity))),
+    CONSTRAINT redemptions_check3 CHECK (((reward_id IS NULL) = (unit_cost IS NULL))),
+    CONSTRAINT redemptions_check4 CHECK (((quantity IS NULL) OR (reward_id IS NOT NULL))),
+    CONSTRAINT redemptions_check5 CHECK (((redemption_target_entity_id IS NOT NULL) = (redemption_target_type = 'LEDGER_ENTITY'::text))),
+    CONSTRAINT redemptions_fulfillment_status_check CHECK ((fulfillment_status = ANY (ARRAY['PENDING'::text, 'FULFILLED'::text, 'FAILED'::text]))),
+    CONSTRAINT redemptions_quantity_check CHECK ((quantity > 0)),
+    CONSTRAINT redemptions_redemption_target_type_check CHECK ((redemption_target_type = ANY (ARRAY['SYSTEM_REDEMPTION'::text, 'SYSTEM_BREAKAGE'::text, 'LEDGER_ENTITY'::text]))),
+    CONSTRAINT redemptions_unit_cost_check CHECK ((unit_cost > (0)::numeric))
+);
 CREATE TABLE public.rule_budgets (
     rule_id uuid NOT NULL,
     asset_id uuid NOT NULL,
@@ -641,6 +702,12 @@ ALTER TABLE ONLY public.programs
     ADD CONSTRAINT programs_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.rate_buckets
     ADD CONSTRAINT rate_buckets_pkey PRIMARY KEY (organization_id);
+ALTER TABLE ONLY public.redemption_lots
+    ADD CONSTRAINT redemption_lots_pkey PRIMARY KEY (redemption_id, ordinal);
+ALTER TABLE ONLY public.redemption_reversals
+    ADD CONSTRAINT redemption_reversals_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.redemptions
+    ADD CONSTRAINT redemptions_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.rule_budgets
     ADD CONSTRAINT rule_budgets_pkey PRIMARY KEY (rule_id, asset_id);
 ALTER TABLE ONLY public.rule_history
@@ -697,6 +764,9 @@ CREATE INDEX postings_pair ON public.postings USING btree (entity_id, asset_id, 
 CREATE INDEX program_assets_asset ON public.program_assets USING btree (asset_id, linked_at);
 CREATE INDEX programs_created ON public.programs USING btree (organization_id, created_at, id);
 CREATE INDEX programs_name ON public.programs USING btree (organization_id, name, created_at, id);
+CREATE INDEX redemption_reversals_redemption ON public.redemption_reversals USING btree (redemption_id, created_at, id);
+CREATE INDEX redemptions_participant ON public.redemptions USING btree (participant_id, created_at, id);
+CREATE INDEX redemptions_reward ON public.redemptions USING btree (reward_id, participant_id, created_at, id) WHERE (reward_id IS NOT NULL);
 CREATE INDEX rule_history_rule ON public.rule_history USING btree (rule_id, changed_at, id);
 CREATE INDEX rule_sets_program ON public.rule_sets USING btree (program_id, id DESC);
 CREATE UNIQUE INDEX rules_active_order ON public.rules USING btree (program_id, "order") WHERE (status = 'ACTIVE'::text);
@@ -739,6 +809,10 @@ ALTER TABLE ONLY public.program_states
     ADD CONSTRAINT program_states_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.programs(id);
 ALTER TABLE ONLY public.programs
     ADD CONSTRAINT programs_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+ALTER TABLE ONLY public.redemption_lots
+    ADD CONSTRAINT redemption_lots_redemption_id_fkey FOREIGN KEY (redemption_id) REFERENCES public.redemptions(id);
+ALTER TABLE ONLY public.redemption_reversals
+    ADD CONSTRAINT redemption_reversals_redemption_id_fkey FOREIGN KEY (redemption_id) REFERENCES public.redemptions(id);
 ALTER TABLE ONLY public.rule_budgets
     ADD CONSTRAINT rule_budgets_asset_id_fkey FOREIGN KEY (asset_id) REFERENCES public.assets(id);
 ALTER TABLE ONLY public.rule_budgets

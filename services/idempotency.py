@@ -53,12 +53,28 @@ def run_once(session: Session, scope: Scope, fingerprint: bytes, operation: Call
     """
     if scope.key is None:
         return Outcome(operation())
-    repository.lock(session, scope.program_id, scope.kind, scope.key)
+    lock(session, scope)
+    stored = find_answer(session, scope, fingerprint)
+    if stored is not None:
+        return stored
+    body = operation()
+    repository.store(session, scope.organization_id, scope.program_id, scope.kind, scope.key, fingerprint, body)
+    return Outcome(body)
+
+
+def lock(session: Session, scope: Scope) -> None:
+    """Wait until no other transaction uses this key; held to the end of the transaction. Nothing without a key."""
+    if scope.key is not None:
+        repository.lock(session, scope.program_id, scope.kind, scope.key)
+
+
+def find_answer(session: Session, scope: Scope, fingerprint: bytes) -> Outcome | None:
+    """The stored answer of a key that was used before, as a replay; IdempotencyConflict for another payload."""
+    if scope.key is None:
+        return None
     stored = repository.find(session, scope.organization_id, scope.program_id, scope.kind, scope.key)
     if stored is None:
-        body = operation()
-        repository.store(session, scope.organization_id, scope.program_id, scope.kind, scope.key, fingerprint, body)
-        return Outcome(body)
+        return None
     if stored.fingerprint != fingerprint:
         raise IdempotencyConflict(idempotency_key=scope.key, program_id=str(scope.program_id))
     return Outcome(stored.response, is_replay=True)

@@ -46,6 +46,17 @@ ATTEND_TIMEOUT = timedelta(seconds=5)
 # A timer of Temporal has its limits; a deadline centuries ahead is looked at again once a year.
 LONGEST_TIMER = timedelta(days=365)
 
+# Somebody waits for the answer: a worker that is killed costs this long, which leaves time for another one.
+REDEMPTION_TASK_TIMEOUT = timedelta(seconds=2)
+
+# One short transaction, whose statements end at the request's `valid_until`.
+REDEMPTION_TIMEOUT = timedelta(seconds=20)
+
+# Any number of runs have one effect, and those after `valid_until` none: going on for a while only makes the flow tell what
+# became of a redemption whose database went away at the wrong moment.
+REDEMPTION_RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=50), maximum_interval=timedelta(seconds=2))
+REDEMPTION_PATIENCE = timedelta(minutes=10)
+
 RECONCILE_EVERY = timedelta(seconds=30)
 RECONCILE_TIMEOUT = timedelta(seconds=60)
 

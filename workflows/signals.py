@@ -5,12 +5,26 @@ from typing import Any
 from uuid import UUID
 
 from temporalio.client import Client, WorkflowHandle
-from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
 from temporalio.service import RPCError
 
 from workflows import contracts
-from workflows.contracts import ClockInput, ClockResult, DueInput, DueKind, HoldInput, HoldSignal, LaneInput, RunInput
-from workflows.policies import LANE_TASK_TIMEOUT
+from workflows.attributes import KIND, ORGANIZATION, PROGRAM, STATUS
+from workflows.contracts import (
+    ClockInput,
+    ClockResult,
+    DueInput,
+    DueKind,
+    HoldInput,
+    HoldSignal,
+    LaneInput,
+    RedemptionInput,
+    RedemptionResult,
+    RedemptionState,
+    ReversalInput,
+    RunInput,
+)
+from workflows.policies import LANE_TASK_TIMEOUT, REDEMPTION_TASK_TIMEOUT
 
 SIGNAL_TIMEOUT = timedelta(seconds=5)
 
@@ -115,12 +129,63 @@ async def tell_hold(client: Client, hold_id: UUID, what: HoldSignal) -> None:
     await client.get_workflow_handle(contracts.hold_workflow_id(hold_id)).signal(what, rpc_timeout=SIGNAL_TIMEOUT)
 
 
+async def start_redemption(
+    client: Client, wanted: RedemptionInput, *, queue: str = contracts.REDEMPTION_QUEUE
+) -> WorkflowHandle[Any, RedemptionResult]:
+    """Start a redemption, in this very process if it has a worker. WorkflowAlreadyStartedError, RPCError."""
+    return await client.start_workflow(
+        contracts.REDEMPTION_WORKFLOW,
+        wanted,
+        id=contracts.redemption_workflow_id(wanted.program_id, wanted.redemption_id, wanted.idempotency_key),
+        result_type=RedemptionResult,
+        task_queue=queue,
+        task_timeout=REDEMPTION_TASK_TIMEOUT,
+        search_attributes=_attributes("redemption", wanted),
+        static_summary="redemption",
+        static_details=f"Redemption `{wanted.redemption_id}` of participant `{wanted.participant_id}`.",
+        request_eager_start=True,
+        rpc_timeout=SIGNAL_TIMEOUT,
+    )
+
+
+async def start_reversal(
+    client: Client, wanted: ReversalInput, *, queue: str = contracts.REDEMPTION_QUEUE
+) -> WorkflowHandle[Any, RedemptionResult]:
+    """Start a reversal, as above; WorkflowAlreadyStartedError while another one of the redemption is under way."""
+    return await client.start_workflow(
+        contracts.REVERSAL_WORKFLOW,
+        wanted,
+        id=contracts.reversal_workflow_id(wanted.redemption_id),
+        result_type=RedemptionResult,
+        task_queue=queue,
+        task_timeout=REDEMPTION_TASK_TIMEOUT,
+        search_attributes=_attributes("redemption-reversal", wanted),
+        static_summary="reversal of a redemption",
+        static_details=f"Reversal `{wanted.reversal_id}` of redemption `{wanted.redemption_id}`.",
+        request_eager_start=True,
+        rpc_timeout=SIGNAL_TIMEOUT,
+    )
+
+
+def _attributes(kind: str, wanted: RedemptionInput | ReversalInput) -> TypedSearchAttributes:
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(KIND, kind),
+            SearchAttributePair(ORGANIZATION, str(wanted.organization_id)),
+            SearchAttributePair(PROGRAM, str(wanted.program_id)),
+            SearchAttributePair(STATUS, RedemptionState.PENDING),
+        ]
+    )
+
+
 __all__ = [
     "RPCError",
     "ensure_due_work",
     "start_automation_run",
     "start_clock",
     "start_hold",
+    "start_redemption",
+    "start_reversal",
     "tell_hold",
     "wake_lane",
 ]

@@ -213,6 +213,11 @@ class Account:
             self.due_is_stale,
         )
 
+    def find_open(self, lot: Lot) -> Lot | None:
+        """The open lot that has this lot's id, as it is now."""
+        index = bisect_left(self.lots, fifo_key(lot), key=fifo_key)
+        return self.lots[index] if index < len(self.lots) and self.lots[index].id == lot.id else None
+
     def place(self, lot: Lot) -> None:
         """Put a lot's new state in: an open one at its place in the order, a spent one out."""
         index = bisect_left(self.lots, fifo_key(lot), key=fifo_key)
@@ -236,6 +241,13 @@ class Account:
             moments += [hold.expires_at for hold in self.holds.values()]
             self.next_due_at = min((at for at in moments if at is not None), default=None)
             self.due_is_stale = False
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideAccount:
+    """An account of nobody the ledger knows, which a program names as its redemption target."""
+
+    entity_id: UUID
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from domain.ledger.accounts import (
     EntityType,
     Hold,
     Lot,
+    OutsideAccount,
     Wallet,
     add,
 )
@@ -26,8 +27,8 @@ from domain.ledger.entries import ActionType, Entry, LotMove, Origin, Posting
 
 TICK = timedelta(microseconds=1)
 
-# One side of an entry: a holder's account, a wallet, or a SYSTEM account of the asset's organization.
-Owner = Account | Wallet | EntityType
+# One side of an entry: a holder's account, a wallet, a SYSTEM account of the asset's organization, or an outside account.
+Owner = Account | Wallet | EntityType | OutsideAccount
 Line = tuple[Owner, Bucket, Decimal]
 
 
@@ -213,6 +214,11 @@ class Books:
         account.place(lot)
         account.expect(lot.due_at)
 
+    def current(self, account: Account, lot: Lot) -> Lot:
+        """A lot that was loaded for itself, perhaps a spent one, as it is now."""
+        _, changed = self.changed_lots.get(lot.id) or self.new_lots.get(lot.id) or (None, None)
+        return changed or account.find_open(lot) or lot
+
     def save_lot(self, account: Account, old: Lot, new: Lot) -> None:
         """Record the new state of a lot of a touched account."""
         self._put(self.new_lots if new.id in self.new_lots else self.changed_lots, new.id, (account.key, new))
@@ -267,6 +273,8 @@ class Books:
         owner, bucket, amount = line
         if isinstance(owner, EntityType):
             return Posting(self.new_id(), owner, None, asset.id, bucket, amount)
+        if isinstance(owner, OutsideAccount):
+            return Posting(self.new_id(), EntityType.LEDGER_ENTITY, owner.entity_id, asset.id, bucket, amount)
         if isinstance(owner, Wallet):
             self.touch_wallet(owner)
             owner.available = left = whole = add(owner.available, amount)

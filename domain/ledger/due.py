@@ -56,6 +56,18 @@ def ready(books: Books, key: AccountKey, now: datetime, *others: Owner) -> Accou
     return account
 
 
+def ready_all(books: Books, keys: Iterable[AccountKey], now: datetime) -> datetime:
+    """Write what is due on all accounts at the time of an entry that touches them all; that time."""
+    accounts = {key: books.account(key) for key in keys}
+    moment = books.time_after(now, *accounts.values())
+    while True:
+        for key in accounts:
+            post_due(books, key, moment)
+        settled, moment = moment, books.time_after(now, *accounts.values())
+        if moment == settled:
+            return moment
+
+
 def _release_ended(books: Books, account: Account, asset: AssetTerms, moment: datetime) -> None:
     dated = [(hold.expires_at, hold) for hold in account.holds.values() if hold.expires_at is not None]
     # A stable sort: records lie oldest first.

@@ -9,7 +9,7 @@ from uuid import UUID
 from domain.ledger.accounts import Account, AccountKey, Bucket, Lot, LotStatus, add, negate, subtract, total
 from domain.ledger.books import Books, Line
 from domain.ledger.checks import insufficient, require_room, require_within_maximum
-from domain.ledger.due import post_due
+from domain.ledger.due import ready_all
 from domain.ledger.entries import ActionType, Entry, LotMove, Origin
 from domain.ledger.lots import consume, draw, moves_of, overdraft_of, pick
 from domain.money import ZERO
@@ -22,7 +22,7 @@ class Leg(NamedTuple):
     amount: Decimal
 
 
-class _Arrival(NamedTuple):
+class Arrival(NamedTuple):
     """A leg's new lot, and how much of it fills an overdraft."""
 
     lot_id: UUID
@@ -37,7 +37,7 @@ def transfer(books: Books, source: AccountKey, legs: Sequence[Leg], *, now: date
     Refused: AssetArchived, MaxTransactionAmountExceeded, InsufficientBalance, BalanceOutOfRange (a recipient).
     """
     asset = books.live_asset(source.asset_id)
-    moment = _settle_all(books, [source, *(leg.key for leg in legs)], now)
+    moment = ready_all(books, [source, *(leg.key for leg in legs)], now)
     account = books.account(source)
     amount = total(leg.amount for leg in legs)
     # Legs are positive: where the total is within the ceiling, each of them is.
@@ -48,7 +48,7 @@ def transfer(books: Books, source: AccountKey, legs: Sequence[Leg], *, now: date
     for key, arriving in _by_recipient(legs).items():
         require_room(asset, books.account(key), arriving, available=arriving)
     draws = draw(chosen.lots, amount)
-    arrivals = _arrivals(books, legs)
+    arrivals = arrivals_of(books, legs)
     lines: list[Line] = [(account, Bucket.AVAILABLE, negate(amount))]
     lines += [(arrival.account, Bucket.AVAILABLE, arrival.amount) for arrival in arrivals]
     moves = moves_of(draws, Bucket.AVAILABLE)
@@ -58,20 +58,8 @@ def transfer(books: Books, source: AccountKey, legs: Sequence[Leg], *, now: date
     consume(books, account, draws)
     if asset.is_lot:
         for arrival in arrivals:
-            books.add_lot(arrival.account, _lot(arrival, entry))
+            books.add_lot(arrival.account, lot_of(arrival, entry))
     return entry
-
-
-def _settle_all(books: Books, keys: Iterable[AccountKey], now: datetime) -> datetime:
-    """Write what is due on all accounts at the time of an entry that touches them all; that time."""
-    accounts = {key: books.account(key) for key in keys}
-    moment = books.time_after(now, *accounts.values())
-    while True:
-        for key in accounts:
-            post_due(books, key, moment)
-        settled, moment = moment, books.time_after(now, *accounts.values())
-        if moment == settled:
-            return moment
 
 
 def _by_recipient(legs: Iterable[Leg]) -> dict[AccountKey, Decimal]:
@@ -81,7 +69,8 @@ def _by_recipient(legs: Iterable[Leg]) -> dict[AccountKey, Decimal]:
     return sums
 
 
-def _arrivals(books: Books, legs: Iterable[Leg]) -> list[_Arrival]:
+def arrivals_of(books: Books, legs: Iterable[Leg]) -> list[Arrival]:
+    """What each leg brings; legs to one account fill its overdraft in turn."""
     overdrafts: dict[AccountKey, Decimal] = {}
     found = []
     for key, amount in legs:
@@ -89,11 +78,12 @@ def _arrivals(books: Books, legs: Iterable[Leg]) -> list[_Arrival]:
         overdraft = overdrafts.setdefault(key, overdraft_of(account))
         filled = min(overdraft, amount)
         overdrafts[key] = subtract(overdraft, filled)
-        found.append(_Arrival(books.new_id(), account, amount, filled))
+        found.append(Arrival(books.new_id(), account, amount, filled))
     return found
 
 
-def _lot(arrival: _Arrival, entry: Entry) -> Lot:
+def lot_of(arrival: Arrival, entry: Entry) -> Lot:
+    """The lot without dates that an arrival is."""
     remaining = subtract(arrival.amount, arrival.filled)
     return Lot(
         id=arrival.lot_id,

@@ -143,6 +143,45 @@ CHECKS = (
         """,
     ),
     (
+        "8a what was reversed of a redemption is the sum of its reversals, and not more than it",
+        """
+        SELECT r.id, r.amount, r.reversed_amount, sum(v.amount) FROM redemptions r
+        LEFT JOIN redemption_reversals v ON v.redemption_id = r.id
+        WHERE r.organization_id = %(organization)s GROUP BY r.id
+        HAVING r.reversed_amount <> coalesce(sum(v.amount), 0) OR r.reversed_amount > r.amount
+            OR coalesce(r.reversed_quantity, 0) <> coalesce(sum(v.quantity), 0) OR r.reversed_quantity > r.quantity
+        """,
+    ),
+    (
+        "8b what lots gave to a redemption is its amount, and what they got back what was reversed, no lot more than it gave",
+        """
+        SELECT r.id, r.amount, r.reversed_amount, sum(o.amount), sum(o.restored) FROM redemptions r
+        JOIN assets a ON a.id = r.asset_id LEFT JOIN redemption_lots o ON o.redemption_id = r.id
+        WHERE r.organization_id = %(organization)s GROUP BY r.id, a.inventory_mode
+        HAVING (a.inventory_mode = 'LOT' AND (sum(o.amount) <> r.amount OR sum(o.restored) <> r.reversed_amount))
+            OR (a.inventory_mode = 'LOT') <> (count(o.lot_id) > 0) OR bool_or(o.restored > o.amount)
+        """,
+    ),
+    (
+        "8c each redemption and reversal is one entry that says the same of the participant",
+        """
+        SELECT id, amount, action_type, posted FROM (
+            SELECT r.id, -r.amount AS amount, 'REDEMPTION' AS expected, r.entry_id, r.participant_id FROM redemptions r
+            WHERE r.organization_id = %(organization)s
+            UNION ALL
+            SELECT v.id, v.amount, 'REDEMPTION_REVERSAL', v.entry_id, r.participant_id
+            FROM redemption_reversals v JOIN redemptions r ON r.id = v.redemption_id WHERE v.organization_id = %(organization)s
+        ) AS made
+        FULL JOIN (
+            SELECT e.id AS entry_id, e.action_type, p.amount AS posted, p.entity_id AS participant_id
+            FROM journal_entries e JOIN postings p ON p.entry_id = e.id AND p.entity_type = 'PARTICIPANT'
+            WHERE e.organization_id = %(organization)s AND e.action_type IN ('REDEMPTION', 'REDEMPTION_REVERSAL')
+              AND (p.amount < 0) = (e.action_type = 'REDEMPTION')
+        ) AS written USING (entry_id, participant_id)
+        WHERE amount IS DISTINCT FROM posted OR expected IS DISTINCT FROM action_type
+        """,
+    ),
+    (
         "9 each idempotency key names an entry of its own, made in its program",
         """
         SELECT kind, key, response->>'journal_entry_id' FROM (

@@ -12,6 +12,7 @@ from temporalio.client import Client
 
 import worker
 from api.app import create_app
+from cli.serve import PARTS
 from db.session import Database
 from runtime.embedded import EmbeddedTemporal
 from runtime.settings import Settings
@@ -50,7 +51,7 @@ def run_stack(database_url: str, temporal: EmbeddedTemporal, data_dir: Path, **c
     ).model_copy(update=changed)
     with LoopThread() as loop, contextlib.closing(Database(database_url, pool_size=8)) as database:
         client = loop.run(connect(settings))
-        with run_worker(settings, loop), serve(create_app(settings)) as url:
+        with run_worker(settings, loop), serve(create_app(settings, PARTS)) as url:
             yield Stack(settings, database, url, loop, client)
 
 

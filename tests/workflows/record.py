@@ -7,15 +7,15 @@ import asyncio
 import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
-from temporalio.client import Client, WorkflowHistory
+from temporalio.client import Client, WorkflowFailureError, WorkflowHistory
 from temporalio.testing import WorkflowEnvironment
 
-from tests.workflows import servers, timers
+from tests.workflows import redeemers, servers, timers
 from tests.workflows.lanes import Queue, Script, report, wake, working
 from tests.workflows.timers import Answers, due_report, hold_report, run_report
 from workflows import contracts
@@ -31,7 +31,7 @@ from workflows.contracts import (
     RunState,
 )
 from workflows.policies import LANE_IDLE
-from workflows.signals import start_automation_run, start_clock, start_hold
+from workflows.signals import start_automation_run, start_clock, start_hold, start_redemption, start_reversal
 
 HISTORIES = Path(__file__).parent / "histories"
 
@@ -196,6 +196,36 @@ async def moved_clock(environment: WorkflowEnvironment) -> WorkflowHistory:
         return await flow.fetch_history()
 
 
+_REDEMPTION = UUID(int=8)
+
+
+async def redemption(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """Done at the second attempt: the database was away at the first one."""
+    script = redeemers.Script(ConnectionError("the database is away"), redeemers.redeemed())
+    async with redeemers.working(environment.client, script) as queue:
+        flow = await start_redemption(environment.client, redeemers.order(redemption_id=_REDEMPTION), queue=queue)
+        await flow.result()
+        return await flow.fetch_history()
+
+
+async def refused_redemption(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """The balance is too small."""
+    async with redeemers.working(environment.client, redeemers.Script(redeemers.REFUSED)) as queue:
+        flow = await start_redemption(environment.client, redeemers.order(redemption_id=_REDEMPTION), queue=queue)
+        with suppress(WorkflowFailureError):
+            await flow.result()
+        return await flow.fetch_history()
+
+
+async def reversal(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """A part comes back."""
+    script = redeemers.Script(redeemers.redeemed(redemption={"amount": "120", "reversed_amount": "30"}))
+    async with redeemers.working(environment.client, script) as queue:
+        flow = await start_reversal(environment.client, redeemers.return_of(_REDEMPTION, reversal_id=UUID(int=9)), queue=queue)
+        await flow.result()
+        return await flow.fetch_history()
+
+
 @asynccontextmanager
 async def _shut_down(environment: WorkflowEnvironment) -> AsyncIterator[WorkflowEnvironment]:
     try:
@@ -218,6 +248,9 @@ SHORT: dict[str, Recorder] = {
     "hold_voided": voided_hold,
     "reconcile": reconciliation,
     "clock": moved_clock,
+    "redemption": redemption,
+    "redemption_refused": refused_redemption,
+    "redemption_reversal": reversal,
 }
 
 
@@ -236,6 +269,8 @@ def _write(name: str, history: WorkflowHistory) -> None:
     file = HISTORIES / f"{name}.json"
     # who recorded it is nobody's business
     text = re.sub(r'"identity": "[^"]*"', '"identity": "recorder"', history.to_json())
+    # where it was recorded neither
+    text = re.sub(r'"stackTrace": "(?:[^"\\]|\\.)*"', '"stackTrace": ""', text)
     file.write_text(re.sub(r'("buildId"|"binaryChecksum"): "[^"]*"', r'\1: "recorded"', text) + "\n", encoding="utf-8")
     print(f"{file.name}: {len(history.events)} events")
 

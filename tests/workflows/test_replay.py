@@ -13,7 +13,7 @@ from temporalio.workflow import NondeterminismError
 from runtime.settings import Settings
 from runtime.temporal import data_converter, sandbox_runner
 from tests.workflows.record import HISTORIES
-from workflows import automation_run, clock, due_work, event_lane, hold
+from workflows import automation_run, clock, due_work, event_lane, hold, redemption
 from workflows.automation_run import AutomationRunWorkflow
 from workflows.clock import ClockWorkflow
 from workflows.due_work import DueWorkWorkflow
@@ -21,6 +21,7 @@ from workflows.event_lane import EventLaneWorkflow
 from workflows.hold import HoldWorkflow
 from workflows.lane_sweep import LaneSweepWorkflow
 from workflows.reconcile import ReconcileWorkflow
+from workflows.redemption import RedemptionReversalWorkflow, RedemptionWorkflow
 
 RECORDED = sorted(HISTORIES.glob("*.json"))
 FLOWS = (
@@ -31,6 +32,8 @@ FLOWS = (
     AutomationRunWorkflow,
     ReconcileWorkflow,
     ClockWorkflow,
+    RedemptionWorkflow,
+    RedemptionReversalWorkflow,
 )
 
 
@@ -127,6 +130,21 @@ TIMER_ALTERATIONS = {
         '"cancel_fan_out" if self._is_cancelled else "run_fan_out"',
         '"run_fan_out"',
     ),
+    "redemption_silent": (
+        redemption,
+        "RedemptionWorkflow",
+        "redemption",
+        "        workflow.upsert_search_attributes([STATUS.value_set(self._state)])\n        return self._result\n",
+        "        return self._result\n",
+    ),
+    "refusal_unmarked": (
+        redemption,
+        "RedemptionWorkflow",
+        "redemption_refused",
+        "            workflow.upsert_search_attributes([STATUS.value_set(self._state)])\n            raise\n",
+        "            raise\n",
+    ),
+    "reversal_renamed": (redemption, "RedemptionReversalWorkflow", "redemption_reversal", '"reverse_redemption"', '"redeem"'),
     "hold_endless": (
         hold,
         "HoldWorkflow",

@@ -1,0 +1,182 @@
+"""The API's side of redemptions: look, start a flow, wait for its answer without holding a connection, look once more.
+
+After `OPENSCRIP_REDEMPTION_TIMEOUT` the answer is 503, and final: by then the flow may not do it any more, and the last look
+has waited for whoever still did.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import structlog
+from anyio import to_thread
+from sqlmodel import Session
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlreadyStartedError
+
+from db.session import Database
+from domain.errors import DomainError, ServiceUnavailable
+from domain.refusals import refusal_of
+from runtime.settings import Settings
+from runtime.temporal import connect
+from services.idempotency import Outcome
+from services.tickets import Outlook
+from services.transactions import transact
+from workflows.contracts import RedemptionResult
+from workflows.signals import RPCError
+
+log = structlog.get_logger(__name__)
+
+RECONNECT_SECONDS = 1.0
+RESTART_SECONDS = 0.1
+# The 503 comes within a second of the timeout: the last look may take most of it.
+LAST_LOOK_SECONDS = 0.9
+
+# A worker in this process tells what it did right after its commit; Temporal is asked when it is still silent then.
+SILENCE_SECONDS = 0.05
+
+Look = Callable[[Session], Outlook]
+Handle = WorkflowHandle[Any, RedemptionResult]
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """One request: how to look (within so many milliseconds), how to look at the end, how to start its flow; what it makes."""
+
+    look: Callable[[Session, int], Outlook]
+    last_look: Callable[[Session, Outlook], Outlook]
+    start: Callable[[Client, Outlook, datetime], Awaitable[Handle]]
+    workflow_id: str
+    id: UUID
+
+
+class Redeemer:
+    """Carries out errands through flows; connects to Temporal by itself, so that everything else works without it."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+        self._timeout = settings.redemption_timeout
+        self._loop = asyncio.get_running_loop()
+        self._told: dict[UUID, asyncio.Future[RedemptionResult]] = {}
+        self._client: asyncio.Future[Client] = self._loop.create_future()
+        self._connecting = asyncio.create_task(self._connect())
+
+    async def close(self) -> None:
+        """Stop connecting."""
+        self._connecting.cancel()
+        await asyncio.gather(self._connecting, return_exceptions=True)
+
+    async def client(self) -> Client:
+        """The connection, once there is one; a worker that shares it gets flows without a detour."""
+        return await asyncio.shield(self._client)
+
+    def tell(self, id_: UUID, result: RedemptionResult) -> None:
+        """From any thread: what has this id was made, and is committed. Whoever waits for it needn't wait for Temporal."""
+        self._loop.call_soon_threadsafe(self._hear, id_, result)
+
+    def _hear(self, id_: UUID, result: RedemptionResult) -> None:
+        told = self._told.get(id_)
+        if told is not None and not told.done():
+            told.set_result(result)
+
+    async def _connect(self) -> None:
+        while not self._client.done():
+            try:
+                self._client.set_result(await connect(self._settings))
+            except RuntimeError as error:
+                # what a client that can't reach Temporal raises
+                log.warning("temporal_unreachable", error=str(error))
+                await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def run(self, errand: Errand) -> Outcome:
+        """Carry out an errand: its answer, or its refusal; ServiceUnavailable when it wasn't done in time, and won't be."""
+        deadline = self._loop.time() + self._timeout
+        first: Outlook | None = None
+        while self._loop.time() < deadline:
+            outlook = await self._look(errand, deadline)
+            first = first or outlook
+            if outlook.refusal is not None:
+                raise outlook.refusal
+            if outlook.answer is not None:
+                return outlook.answer
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline):
+                    result = await self._attempt(errand, outlook, deadline)
+                    if result is not None:
+                        return Outcome(result.answer, is_replay=result.is_replay)
+        return await self._at_last(errand, first)
+
+    async def _look(self, errand: Errand, deadline: float) -> Outlook:
+        patience_ms = max(1, int(1000 * (deadline - self._loop.time())))
+        return await self._transact(lambda session: errand.look(session, patience_ms))
+
+    async def _attempt(self, errand: Errand, outlook: Outlook, deadline: float) -> RedemptionResult | None:
+        """One start of the flow; its refusal is raised.
+
+        None when another one was under way, which has ended now, or when it came to nothing: then it is looked at again.
+        """
+        # By the database's clock, from a moment before this one: never later than the deadline.
+        valid_until = outlook.now + timedelta(seconds=deadline - self._loop.time())
+        try:
+            client = await self.client()
+            told = self._told[errand.id] = self._loop.create_future()
+            try:
+                handle = await errand.start(client, outlook, valid_until)
+            except WorkflowAlreadyStartedError:
+                with suppress(WorkflowFailureError):
+                    await client.get_workflow_handle(errand.workflow_id).result()
+                return None
+            return await _first(told, handle)
+        except (WorkflowFailureError, RPCError, RuntimeError) as error:
+            refusal = _refusal(error)
+            if refusal is not None:
+                raise refusal from None
+            # It may have been started, or done, all the same: the next look, or the last one, tells.
+            log.warning("redemption_not_done", workflow=errand.workflow_id, error=str(error))
+            await asyncio.sleep(RESTART_SECONDS)
+            return None
+        finally:
+            self._told.pop(errand.id, None)
+
+    async def _at_last(self, errand: Errand, first: Outlook | None) -> Outcome:
+        """Its time is over."""
+        if first is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_LOOK_SECONDS):
+                    known = first
+                    outlook = await self._transact(lambda session: errand.last_look(session, known))
+                    if outlook.answer is not None:
+                        return outlook.answer
+        raise ServiceUnavailable
+
+    async def _transact(self, work: Look) -> Outlook:
+        return await to_thread.run_sync(partial(transact, self._database, work), abandon_on_cancel=True)
+
+
+async def _first(told: asyncio.Future[RedemptionResult], handle: Handle) -> RedemptionResult:
+    """The result, from the worker of this process or from Temporal. WorkflowFailureError, RPCError."""
+    await asyncio.wait({told}, timeout=SILENCE_SECONDS)
+    if told.done():
+        return told.result()
+    result = asyncio.ensure_future(handle.result())
+    try:
+        done, _ = await asyncio.wait({told, result}, return_when=asyncio.FIRST_COMPLETED)
+        return done.pop().result()
+    finally:
+        result.cancel()
+
+
+def _refusal(failure: Exception) -> DomainError | None:
+    """The refusal that a flow failed with; None when it didn't end by itself, or too late."""
+    error: BaseException | None = failure.cause if isinstance(failure, WorkflowFailureError) else None
+    while isinstance(error, FailureError) and not isinstance(error, ApplicationError):
+        error = error.cause
+    if not isinstance(error, ApplicationError) or error.type in (None, ServiceUnavailable.code):
+        return None
+    return refusal_of(str(error.type), error.message, error.details[0] if error.details else {})
