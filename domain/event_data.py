@@ -23,7 +23,7 @@ class _TooLong(Exception):
     pass
 
 
-def encode_event_data(data: Mapping[str, object], field: str = "event_data") -> str | Fault:
+def encode_event_data(data: Mapping[str, object], field: str = "event_data", *, max_bytes: int = MAX_BYTES) -> str | Fault:
     """Compact JSON of a payload whose texts are already known to be clean, or the Fault that refuses it."""
     parts: list[str] = []
     try:
@@ -33,8 +33,8 @@ def encode_event_data(data: Mapping[str, object], field: str = "event_data") -> 
     except _TooLong:
         return Fault(field, "out_of_range", f"Numbers have at most {MAX_NUMBER_DIGITS} digits", "object")
     text = "".join(parts)
-    if len(text) > MAX_BYTES or (not text.isascii() and len(text.encode()) > MAX_BYTES):
-        return Fault(field, "too_long", f"At most {MAX_BYTES} bytes as compact JSON", "object")
+    if len(text) > max_bytes or (not text.isascii() and len(text.encode()) > max_bytes):
+        return Fault(field, "too_long", f"At most {max_bytes} bytes as compact JSON", "object")
     return text
 
 
