@@ -8,7 +8,8 @@ DECLARE
     parent text;
     first_day date;
 BEGIN
-    FOREACH parent IN ARRAY ARRAY['events', 'event_outcomes', 'rule_matches', 'state_history'] LOOP
+    FOREACH parent IN ARRAY ARRAY['events', 'event_outcomes', 'rule_matches', 'state_history', 'webhook_messages',
+                                  'webhook_deliveries'] LOOP
         IF to_regclass(format('%I', parent || '_other')) IS NULL THEN
             EXECUTE format('CREATE TABLE %I PARTITION OF %I DEFAULT', parent || '_other', parent);
         END IF;
@@ -691,10 +692,99 @@ CREATE TABLE public.wallets (
     CONSTRAINT wallets_available_check CHECK ((available >= (0)::numeric))
 )
 WITH (fillfactor='70');
+CREATE TABLE public.webhook_deliveries (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    webhook_endpoint_id uuid NOT NULL,
+    webhook_event_id uuid NOT NULL,
+    event_type text NOT NULL,
+    entity_id uuid NOT NULL,
+    outbox_seq bigint NOT NULL,
+    status text DEFAULT 'PENDING'::text NOT NULL,
+    attempt_count smallint DEFAULT 0 NOT NULL,
+    max_attempts smallint DEFAULT 8 NOT NULL,
+    next_attempt_at timestamp with time zone,
+    last_attempt_at timestamp with time zone,
+    delivered_at timestamp with time zone,
+    last_response_status smallint,
+    last_response_body text,
+    last_error text,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT webhook_deliveries_check CHECK (((attempt_count >= 0) AND (attempt_count <= max_attempts))),
+    CONSTRAINT webhook_deliveries_check1 CHECK (((status <> 'PENDING'::text) OR (next_attempt_at IS NOT NULL))),
+    CONSTRAINT webhook_deliveries_check2 CHECK (((status <> ALL (ARRAY['DELIVERED'::text, 'FAILED'::text])) OR (next_attempt_at IS NULL))),
+    CONSTRAINT webhook_deliveries_status_check CHECK ((status = ANY (ARRAY['PENDING'::text, 'SENDING'::text, 'DELIVERED'::text, 'FAILED'::text])))
+)
+PARTITION BY RANGE (created_at);
+CREATE TABLE public.webhook_deliveries_other (
+    id uuid CONSTRAINT webhook_deliveries_id_not_null NOT NULL,
+    organization_id uuid CONSTRAINT webhook_deliveries_organization_id_not_null NOT NULL,
+    webhook_endpoint_id uuid CONSTRAINT webhook_deliveries_webhook_endpoint_id_not_null NOT NULL,
+    webhook_event_id uuid CONSTRAINT webhook_deliveries_webhook_event_id_not_null NOT NULL,
+    event_type text CONSTRAINT webhook_deliveries_event_type_not_null NOT NULL,
+    entity_id uuid CONSTRAINT webhook_deliveries_entity_id_not_null NOT NULL,
+    outbox_seq bigint CONSTRAINT webhook_deliveries_outbox_seq_not_null NOT NULL,
+    status text DEFAULT 'PENDING'::text CONSTRAINT webhook_deliveries_status_not_null NOT NULL,
+    attempt_count smallint DEFAULT 0 CONSTRAINT webhook_deliveries_attempt_count_not_null NOT NULL,
+    max_attempts smallint DEFAULT 8 CONSTRAINT webhook_deliveries_max_attempts_not_null NOT NULL,
+    next_attempt_at timestamp with time zone,
+    last_attempt_at timestamp with time zone,
+    delivered_at timestamp with time zone,
+    last_response_status smallint,
+    last_response_body text,
+    last_error text,
+    created_at timestamp with time zone CONSTRAINT webhook_deliveries_created_at_not_null NOT NULL,
+    updated_at timestamp with time zone CONSTRAINT webhook_deliveries_updated_at_not_null NOT NULL,
+    CONSTRAINT webhook_deliveries_check CHECK (((attempt_count >= 0) AND (attempt_count <= max_attempts))),
+    CONSTRAINT webhook_deliveries_check1 CHECK (((status <> 'PENDING'::text) OR (next_attempt_at IS NOT NULL))),
+    CONSTRAINT webhook_deliveries_check2 CHECK (((status <> ALL (ARRAY['DELIVERED'::text, 'FAILED'::text])) OR (next_attempt_at IS NULL))),
+    CONSTRAINT webhook_deliveries_status_check CHECK ((status = ANY (ARRAY['PENDING'::text, 'SENDING'::text, 'DELIVERED'::text, 'FAILED'::text])))
+);
+CREATE TABLE public.webhook_endpoints (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    url text NOT NULL,
+    description text,
+    enabled_events text[] NOT NULL,
+    metadata json,
+    status text DEFAULT 'ACTIVE'::text NOT NULL,
+    secret bytea NOT NULL,
+    previous_secret bytea,
+    previous_secret_expires_at timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT webhook_endpoints_check CHECK (((previous_secret IS NULL) = (previous_secret_expires_at IS NULL))),
+    CONSTRAINT webhook_endpoints_enabled_events_check CHECK ((cardinality(enabled_events) > 0)),
+    CONSTRAINT webhook_endpoints_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'DISABLED'::text, 'ARCHIVED'::text])))
+);
+CREATE TABLE public.webhook_messages (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    type text NOT NULL,
+    data json NOT NULL,
+    created_at timestamp with time zone NOT NULL
+)
+PARTITION BY RANGE (created_at);
+CREATE TABLE public.webhook_messages_other (
+    id uuid CONSTRAINT webhook_messages_id_not_null NOT NULL,
+    organization_id uuid CONSTRAINT webhook_messages_organization_id_not_null NOT NULL,
+    type text CONSTRAINT webhook_messages_type_not_null NOT NULL,
+    data json CONSTRAINT webhook_messages_data_not_null NOT NULL,
+    created_at timestamp with time zone CONSTRAINT webhook_messages_created_at_not_null NOT NULL
+);
+CREATE SEQUENCE public.webhook_outbox_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
 ALTER TABLE ONLY public.event_outcomes ATTACH PARTITION public.event_outcomes_other DEFAULT;
 ALTER TABLE ONLY public.events ATTACH PARTITION public.events_other DEFAULT;
 ALTER TABLE ONLY public.rule_matches ATTACH PARTITION public.rule_matches_other DEFAULT;
 ALTER TABLE ONLY public.state_history ATTACH PARTITION public.state_history_other DEFAULT;
+ALTER TABLE ONLY public.webhook_deliveries ATTACH PARTITION public.webhook_deliveries_other DEFAULT;
+ALTER TABLE ONLY public.webhook_messages ATTACH PARTITION public.webhook_messages_other DEFAULT;
 ALTER TABLE ONLY public.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
 ALTER TABLE ONLY public.api_keys
@@ -781,6 +871,16 @@ ALTER TABLE ONLY public.rules
     ADD CONSTRAINT rules_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.wallets
     ADD CONSTRAINT wallets_pkey PRIMARY KEY (program_id, asset_id);
+ALTER TABLE ONLY public.webhook_deliveries
+    ADD CONSTRAINT webhook_deliveries_pkey PRIMARY KEY (id, created_at);
+ALTER TABLE ONLY public.webhook_deliveries_other
+    ADD CONSTRAINT webhook_deliveries_other_pkey PRIMARY KEY (id, created_at);
+ALTER TABLE ONLY public.webhook_endpoints
+    ADD CONSTRAINT webhook_endpoints_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.webhook_messages
+    ADD CONSTRAINT webhook_messages_pkey PRIMARY KEY (id, created_at);
+ALTER TABLE ONLY public.webhook_messages_other
+    ADD CONSTRAINT webhook_messages_other_pkey PRIMARY KEY (id, created_at);
 CREATE INDEX api_keys_organization ON public.api_keys USING btree (organization_id, created_at);
 CREATE INDEX assets_created ON public.assets USING btree (organization_id, created_at, id);
 CREATE UNIQUE INDEX assets_symbol ON public.assets USING btree (organization_id, lower(symbol));
@@ -838,6 +938,12 @@ CREATE INDEX state_history_entity ON ONLY public.state_history USING btree (enti
 CREATE INDEX state_history_event ON ONLY public.state_history USING btree (event_id) WHERE (event_id IS NOT NULL);
 CREATE INDEX state_history_other_entity_id_changed_at_id_idx ON public.state_history_other USING btree (entity_id, changed_at, id);
 CREATE INDEX state_history_other_event_id_idx ON public.state_history_other USING btree (event_id) WHERE (event_id IS NOT NULL);
+CREATE INDEX webhook_deliveries_endpoint ON ONLY public.webhook_deliveries USING btree (webhook_endpoint_id, created_at, id);
+CREATE INDEX webhook_deliveries_open ON ONLY public.webhook_deliveries USING btree (webhook_endpoint_id, outbox_seq) WHERE (status = ANY (ARRAY['PENDING'::text, 'SENDING'::text]));
+CREATE INDEX webhook_deliveries_other_webhook_endpoint_id_created_at_id_idx ON public.webhook_deliveries_other USING btree (webhook_endpoint_id, created_at, id);
+CREATE INDEX webhook_deliveries_other_webhook_endpoint_id_outbox_seq_idx ON public.webhook_deliveries_other USING btree (webhook_endpoint_id, outbox_seq) WHERE (status = ANY (ARRAY['PENDING'::text, 'SENDING'::text]));
+CREATE INDEX webhook_endpoints_active ON public.webhook_endpoints USING btree (organization_id) WHERE (status = 'ACTIVE'::text);
+CREATE INDEX webhook_endpoints_created ON public.webhook_endpoints USING btree (organization_id, created_at, id);
 ALTER INDEX public.event_outcomes_failed ATTACH PARTITION public.event_outcomes_other_organization_id_program_id_created_at__idx;
 ALTER INDEX public.event_outcomes_pkey ATTACH PARTITION public.event_outcomes_other_pkey;
 ALTER INDEX public.events_created ATTACH PARTITION public.events_other_organization_id_created_at_id_idx;
@@ -848,6 +954,10 @@ ALTER INDEX public.events_recipient ATTACH PARTITION public.events_other_recipie
 ALTER INDEX public.rule_matches_pkey ATTACH PARTITION public.rule_matches_other_pkey;
 ALTER INDEX public.state_history_entity ATTACH PARTITION public.state_history_other_entity_id_changed_at_id_idx;
 ALTER INDEX public.state_history_event ATTACH PARTITION public.state_history_other_event_id_idx;
+ALTER INDEX public.webhook_deliveries_pkey ATTACH PARTITION public.webhook_deliveries_other_pkey;
+ALTER INDEX public.webhook_deliveries_endpoint ATTACH PARTITION public.webhook_deliveries_other_webhook_endpoint_id_created_at_id_idx;
+ALTER INDEX public.webhook_deliveries_open ATTACH PARTITION public.webhook_deliveries_other_webhook_endpoint_id_outbox_seq_idx;
+ALTER INDEX public.webhook_messages_pkey ATTACH PARTITION public.webhook_messages_other_pkey;
 CREATE TRIGGER budget_periods_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.budget_periods FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 CREATE TRIGGER journal_entries_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.journal_entries FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 CREATE TRIGGER postings_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.postings FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
@@ -894,3 +1004,5 @@ ALTER TABLE ONLY public.rules
     ADD CONSTRAINT rules_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 ALTER TABLE ONLY public.rules
     ADD CONSTRAINT rules_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.programs(id);
+ALTER TABLE ONLY public.webhook_endpoints
+    ADD CONSTRAINT webhook_endpoints_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);

@@ -18,6 +18,8 @@ from domain.processing.world import Event, Membership, MissingExternalId, Missin
 from domain.rules.ruleset import RuleSet
 from domain.state import EntityState
 from runtime.ids import new_id
+from services import outbox
+from services.event_messages import record_outcomes
 from services.rules import load_rule_sets
 
 TICK = timedelta(microseconds=1)
@@ -211,6 +213,7 @@ class Work:
         world = self.world
         with self.conn.pipeline():
             rows.write_outcomes(self.conn, outcomes)
+            audience = outbox.look_up(self.conn, {outcome.event.organization_id for outcome in outcomes})
             if world.history:
                 rows.write_history(self.conn, world.history, [new_id() for _ in world.history])
             if world.planned:
@@ -218,6 +221,7 @@ class Work:
             holders = self._changed(StateOwner.PARTICIPANT, StateOwner.GROUP)
             if holders:
                 rows.write_holder_states(self.conn, holders, outcomes[-1].processed_at)
+        record_outcomes(self.conn, audience(), outcomes, self.rule_sets, self.books.entries)
         spendings = world.budgets.changed
         owners = [self._owner_of(spending.live.budget.asset_id) for spending in spendings]
         if spendings and not budget_rows.spend(self.conn, spendings, owners):

@@ -12,7 +12,9 @@ from db.repositories import processing as rows
 from db.session import Connection
 from domain.processing.process import Outcome
 from domain.processing.record import Record
+from services import outbox
 from services.batch_work import Locks, StartAgain, Work
+from services.event_messages import record_outcomes
 
 __all__ = ["BATCH_EVENTS", "Batch", "Locks", "StartAgain", "give_up_or_postpone", "process_batch"]
 
@@ -73,6 +75,9 @@ def give_up_or_postpone(conn: Connection, lane: int) -> Batch:
         return Batch(taken=1)
     now = rows.clock(conn)
     message = "internal_error: the event could not be processed"
-    rows.write_outcomes(conn, [Outcome(first.event, now, 0, Record(), (), "internal_error", message)])
+    outcome = Outcome(first.event, now, 0, Record(), (), "internal_error", message)
+    rows.write_outcomes(conn, [outcome])
+    audience = outbox.look_up(conn, {first.event.organization_id})()
+    record_outcomes(conn, audience, [outcome], rule_sets={}, entries=())
     queue.finish(conn, lane, [first.queue_seq])
     return Batch(1, failed=1, taken=1, oldest=first.event.created_at)

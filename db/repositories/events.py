@@ -6,8 +6,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from db.repositories import arrays
 from db.repositories.keyset import Keyset, Slice
 from db.session import Connection
+from domain.event_messages import EventFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,18 @@ def find_event(conn: Connection, organization_id: UUID, event_id: UUID) -> Event
         [event_id, organization_id],
     ).fetchone()
     return None if row is None else EventRow(*row)
+
+
+def load_facts(conn: Connection, keys: Sequence[tuple[UUID, datetime]]) -> dict[UUID, EventFacts]:
+    """What messages say of events besides what processing knows; events by id and time of creation."""
+    rows = conn.execute(
+        """
+        SELECT e.id, e.external_id, e.idempotency_key, e.event_type, e.automation_id, e.caused_by_event_id
+        FROM unnest(%s::uuid[], %s::timestamptz[]) AS wanted (id, created_at) JOIN events e USING (id, created_at)
+        """,
+        [arrays.uuids(key[0] for key in keys), arrays.moments(key[1] for key in keys)],
+    )
+    return {row[0]: EventFacts(*row[1:]) for row in rows}
 
 
 def list_events(conn: Connection, organization_id: UUID, filters: EventFilters, keyset: Keyset, sort: str) -> Slice[EventRow]:

@@ -100,6 +100,10 @@ class Record:
                 self.items[earlier] = {"s": EvaluationStatus.FAILED.value, "x": "ROLLED_BACK"}
         self.items[rule.order] = {"s": EvaluationStatus.FAILED.value, "x": "ACTION_FAILED", "e": message}
 
+    def count_reached(self, rules: Sequence[CompiledRule]) -> int:
+        """How many rows `evaluations` has: all of the rules but those after the one that failed the event."""
+        return len(rules) if self.failed_at is None else sum(rule.order <= self.failed_at for rule in rules)
+
     def pack(self) -> dict[str, Any]:
         """The stored form."""
         packed: dict[str, Any] = {"i": {str(order): item for order, item in self.items.items()}}

@@ -135,6 +135,7 @@ def test_the_record_says_what_a_plain_evaluation_says(chosen: list[Case]) -> Non
     ] == plainly(chosen)
     matched = [rule.id for rule, row in zip(rules.rules, rows, strict=False) if row["status"] in ("SUCCESS", "FAILED")]
     assert list(outcome.matched_rule_ids) == matched
+    assert outcome.record.count_reached(rules.rules) == len(rows)
 
 
 @settings(deadline=None)
