@@ -12,6 +12,7 @@ from db.session import Database
 from domain.ledger.redeem import LotPart
 from domain.money import format_plain
 from services import redemptions, reversals
+from services.catalog import CatalogOrder
 from services.idempotency import Outcome
 from services.redemptions import Priced, Redeeming
 from services.reversals import Reversing
@@ -38,7 +39,7 @@ class RedemptionActivities:
     def redeem(self, call: RedemptionInput) -> RedemptionResult:
         """Redeem; refusals are failures that aren't retried."""
         ticket = _ticket(call, call.redemption_id)
-        wanted = Redeeming(call.participant_id, call.program_id, Priced(call.asset_id, call.amount, call.description))
+        wanted = Redeeming(call.participant_id, call.program_id, _what(call))
         with refusals():
             done = transact(self.database, lambda session: redemptions.carry_out(session, ticket, wanted, call.valid_until))
         return self._tell(ticket, _result(done.outcome, done.symbol, done.lots))
@@ -61,6 +62,15 @@ class RedemptionActivities:
     def all(self) -> Sequence[Any]:
         """Both, for a worker."""
         return (self.redeem, self.reverse_redemption)
+
+
+def _what(call: RedemptionInput) -> Priced | CatalogOrder:
+    if call.reward_id is not None:
+        ids = (call.organization_id, call.program_id, call.reward_id)
+        return CatalogOrder(*ids, call.quantity, call.amount, call.description)
+    assert call.asset_id is not None, "without a reward there is an asset"
+    assert call.amount is not None, "and an amount"
+    return Priced(call.asset_id, call.amount, call.description or "")
 
 
 def _ticket(call: RedemptionInput | ReversalInput, id_: UUID) -> Ticket:

@@ -1,7 +1,8 @@
 """The API's side of redemptions: look, start a flow, wait for its answer without holding a connection, look once more.
 
 After `OPENSCRIP_REDEMPTION_TIMEOUT` the answer is 503, and final: by then the flow may not do it any more, and the last look
-has waited for whoever still did.
+has waited for whoever still did. That time begins with the request's turn: a crowd is served one after the other, and each
+looks again when its turn comes, so that those for whom nothing is left cost no flow.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from sqlmodel import Session
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlreadyStartedError
 
+from api.turns import Turns
 from db.session import Database
 from domain.errors import DomainError, ServiceUnavailable
 from domain.refusals import refusal_of
@@ -36,6 +38,10 @@ RECONNECT_SECONDS = 1.0
 RESTART_SECONDS = 0.1
 # The 503 comes within a second of the timeout: the last look may take most of it.
 LAST_LOOK_SECONDS = 0.9
+
+# Flows of one process under way at the same moment: enough to keep its worker busy. A turn is waited for while others get on.
+AT_ONCE = 6
+LONGEST_WAIT_SECONDS = 50.0
 
 # A worker in this process tells what it did right after its commit; Temporal is asked when it is still silent then.
 SILENCE_SECONDS = 0.05
@@ -63,6 +69,7 @@ class Redeemer:
         self._database = database
         self._timeout = settings.redemption_timeout
         self._loop = asyncio.get_running_loop()
+        self._turns = Turns(AT_ONCE, self._timeout, LONGEST_WAIT_SECONDS)
         self._told: dict[UUID, asyncio.Future[RedemptionResult]] = {}
         self._client: asyncio.Future[Client] = self._loop.create_future()
         self._connecting = asyncio.create_task(self._connect())
@@ -96,13 +103,25 @@ class Redeemer:
 
     async def run(self, errand: Errand) -> Outcome:
         """Carry out an errand: its answer, or its refusal; ServiceUnavailable when it wasn't done in time, and won't be."""
-        deadline = self._loop.time() + self._timeout
-        first: Outlook | None = None
+        first, began = await self._look(errand, self._timeout)
+        if first.answer is not None:
+            return first.answer
+        async with self._turns.take() as has_waited:
+            deadline = (self._loop.time() if has_waited else began) + self._timeout
+            try:
+                outcome = await self._carry_out(errand, None if has_waited else first, deadline)
+            except DomainError:
+                self._turns.got_on()
+                raise
+            if outcome is not None:
+                self._turns.got_on()
+                return outcome
+        return await self._at_last(errand, first)
+
+    async def _carry_out(self, errand: Errand, outlook: Outlook | None, deadline: float) -> Outcome | None:
+        """Look, unless there is a fresh outlook, and start flows until one does it; None when the time is over."""
         while self._loop.time() < deadline:
-            outlook = await self._look(errand, deadline)
-            first = first or outlook
-            if outlook.refusal is not None:
-                raise outlook.refusal
+            outlook = outlook or (await self._look(errand, deadline - self._loop.time()))[0]
             if outlook.answer is not None:
                 return outlook.answer
             with suppress(TimeoutError):
@@ -110,11 +129,21 @@ class Redeemer:
                     result = await self._attempt(errand, outlook, deadline)
                     if result is not None:
                         return Outcome(result.answer, is_replay=result.is_replay)
-        return await self._at_last(errand, first)
+            outlook = None
+        return None
 
-    async def _look(self, errand: Errand, deadline: float) -> Outlook:
-        patience_ms = max(1, int(1000 * (deadline - self._loop.time())))
-        return await self._transact(lambda session: errand.look(session, patience_ms))
+    async def _look(self, errand: Errand, seconds: float) -> tuple[Outlook, float]:
+        """What there is to see, and when the look began, which may be long after it was asked for; a refusal is raised."""
+        began: list[float] = []
+
+        def look(session: Session) -> Outlook:
+            began.append(self._loop.time())
+            return errand.look(session, max(1, int(1000 * seconds)))
+
+        outlook = await self._transact(look)
+        if outlook.refusal is not None:
+            raise outlook.refusal
+        return outlook, began[0]
 
     async def _attempt(self, errand: Errand, outlook: Outlook, deadline: float) -> RedemptionResult | None:
         """One start of the flow; its refusal is raised.
@@ -144,15 +173,13 @@ class Redeemer:
         finally:
             self._told.pop(errand.id, None)
 
-    async def _at_last(self, errand: Errand, first: Outlook | None) -> Outcome:
+    async def _at_last(self, errand: Errand, first: Outlook) -> Outcome:
         """Its time is over."""
-        if first is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LAST_LOOK_SECONDS):
-                    known = first
-                    outlook = await self._transact(lambda session: errand.last_look(session, known))
-                    if outlook.answer is not None:
-                        return outlook.answer
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_LOOK_SECONDS):
+                outlook = await self._transact(lambda session: errand.last_look(session, first))
+                if outlook.answer is not None:
+                    return outlook.answer
         raise ServiceUnavailable
 
     async def _transact(self, work: Look) -> Outlook:

@@ -499,6 +499,8 @@ END) STORED NOT NULL,
     fulfillment_note text,
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
+    fulfillment_type text,
+    fulfillment_flow_at timestamp with time zone,
     CONSTRAINT redemptions_amount_check CHECK ((amount > (0)::numeric)),
     CONSTRAINT redemptions_check CHECK (((reversed_amount >= (0)::numeric) AND (reversed_amount <= amount))),
     CONSTRAINT redemptions_check1 CHECK (((quantity IS NULL) = (reversed_quantity IS NULL))),
@@ -506,7 +508,9 @@ END) STORED NOT NULL,
     CONSTRAINT redemptions_check3 CHECK (((reward_id IS NULL) = (unit_cost IS NULL))),
     CONSTRAINT redemptions_check4 CHECK (((quantity IS NULL) OR (reward_id IS NOT NULL))),
     CONSTRAINT redemptions_check5 CHECK (((redemption_target_entity_id IS NOT NULL) = (redemption_target_type = 'LEDGER_ENTITY'::text))),
+    CONSTRAINT redemptions_fulfillment CHECK ((((fulfillment_type IS NULL) = (fulfillment_status IS NULL)) AND ((fulfillment_type IS NOT NULL) OR ((fulfillment_expires_at IS NULL) AND (fulfillment_note IS NULL))))),
     CONSTRAINT redemptions_fulfillment_status_check CHECK ((fulfillment_status = ANY (ARRAY['PENDING'::text, 'FULFILLED'::text, 'FAILED'::text]))),
+    CONSTRAINT redemptions_fulfillment_type_check CHECK ((fulfillment_type = ANY (ARRAY['manual'::text, 'webhook'::text]))),
     CONSTRAINT redemptions_quantity_check CHECK ((quantity > 0)),
     CONSTRAINT redemptions_redemption_target_type_check CHECK ((redemption_target_type = ANY (ARRAY['SYSTEM_REDEMPTION'::text, 'SYSTEM_BREAKAGE'::text, 'LEDGER_ENTITY'::text]))),
     CONSTRAINT redemptions_unit_cost_check CHECK ((unit_cost > (0)::numeric))
@@ -924,6 +928,8 @@ CREATE INDEX program_assets_asset ON public.program_assets USING btree (asset_id
 CREATE INDEX programs_created ON public.programs USING btree (organization_id, created_at, id);
 CREATE INDEX programs_name ON public.programs USING btree (organization_id, name, created_at, id);
 CREATE INDEX redemption_reversals_redemption ON public.redemption_reversals USING btree (redemption_id, created_at, id);
+CREATE INDEX redemptions_deadline ON public.redemptions USING btree (fulfillment_expires_at) WHERE (fulfillment_status = 'PENDING'::text);
+CREATE INDEX redemptions_flow ON public.redemptions USING btree (fulfillment_flow_at NULLS FIRST) WHERE (fulfillment_status = 'PENDING'::text);
 CREATE INDEX redemptions_participant ON public.redemptions USING btree (participant_id, created_at, id);
 CREATE INDEX redemptions_reward ON public.redemptions USING btree (reward_id, participant_id, created_at, id) WHERE (reward_id IS NOT NULL);
 CREATE INDEX rewards_created ON public.rewards USING btree (program_id, created_at, id);

@@ -36,18 +36,21 @@ class Priced:
     reward_id: UUID | None = None
     unit_cost: Decimal | None = None
     quantity: int | None = None
-    is_fulfilled_later: bool = False
+    fulfillment_type: str | None = None
     fulfillment_timeout: timedelta | None = None
 
 
 class CatalogItem(Protocol):
     """What the catalog adds to a redemption."""
 
-    def price(self, conn: Connection, organization_id: UUID, program_id: UUID) -> Priced:
-        """What it costs now; NotFound, BadRequest."""
+    def price(self, conn: Connection, *, is_strict: bool) -> Priced:
+        """What it costs now; NotFound, BadRequest, InvalidScale."""
 
-    def admit(self, conn: Connection, priced: Priced, participant_id: UUID, now: datetime, *, is_final: bool) -> Priced:
-        """What it costs, if it may be had: OutOfStock, RewardUnavailable, ParticipantLimitReached; locked when final."""
+    def admit(self, conn: Connection, participant_id: UUID, *, is_final: bool) -> tuple[Priced, datetime]:
+        """What it costs, if it may be had, and the moment of that; locked when final.
+
+        OutOfStock, RewardUnavailable, ParticipantLimitReached.
+        """
 
     def count(self, conn: Connection, made: RedemptionRow) -> None:
         """Note what was redeemed."""
@@ -145,7 +148,7 @@ def _check(session: Session, organization_id: UUID, wanted: Redeeming, *, is_str
     if any(is_due(account, case.asset, desk.now) for account in accounts):
         due.settle_all(session, organization_id, {key.holder_id for key in case.holders})
         desk, accounts = open_accounts(conn, case.asset, case.holders)
-    case = _admit(conn, case, wanted, desk.now, is_final=False)
+    case, _ = _admit(conn, case, wanted, desk.now, is_final=False)
     require_redeemable(case.asset, accounts[0], accounts[1] if len(accounts) > 1 else None, case.priced.amount)
 
 
@@ -156,11 +159,11 @@ def _redeem(session: Session, ticket: Ticket, wanted: Redeeming) -> tuple[Redemp
     lock_holders(conn, wanted.participant_id, target)
     case = _decide(conn, author.organization_id, wanted, target, is_strict=False)
     desk, accounts = open_accounts(conn, case.asset, case.holders)
-    case = _admit(conn, case, wanted, desk.now, is_final=True)
+    case, now = _admit(conn, case, wanted, desk.now, is_final=True)
     origin = Origin(wanted.program_id, case.priced.description, api_key_id=author.api_key_id)
-    if case.asset.is_lot or any(is_due(account, case.asset, desk.now) for account in accounts):
+    if case.asset.is_lot or any(is_due(account, case.asset, now) for account in accounts):
         ledger.load_accounts(conn, desk.books, case.holders, with_lots=True)
-    done = desk.do(lambda books: redeem(books, case.key, case.priced.amount, case.target, now=desk.now, origin=origin))
+    done = desk.do(lambda books: redeem(books, case.key, case.priced.amount, case.target, now=now, origin=origin))
     desk.flush()
     made = _row(ticket, wanted, case, target, done.entry.id, done.entry.created_at)
     repository.insert(conn, made, done.taken)
@@ -179,7 +182,7 @@ def _decide(conn: Connection, organization_id: UUID, wanted: Redeeming, target: 
         raise not_found("program", wanted.program_id, "program_id")
     priced = wanted.what
     if not isinstance(priced, Priced):
-        priced = priced.price(conn, organization_id, wanted.program_id)
+        priced = priced.price(conn, is_strict=is_strict)
     terms, asset = named_terms(conn, organization_id, wanted.program_id, priced.asset_id)
     if priced.reward_id is None:
         amount = recorded(priced.amount, asset, is_strict=is_strict)
@@ -196,12 +199,12 @@ def _decide(conn: Connection, organization_id: UUID, wanted: Redeeming, target: 
     )
 
 
-def _admit(conn: Connection, case: _Case, wanted: Redeeming, now: datetime, *, is_final: bool) -> _Case:
-    """With what the catalog says; hot rows come after the holders' locks."""
+def _admit(conn: Connection, case: _Case, wanted: Redeeming, now: datetime, *, is_final: bool) -> tuple[_Case, datetime]:
+    """With what the catalog says, and the moment after its lock; hot rows come after the holders' locks."""
     if isinstance(wanted.what, Priced):
-        return case
-    priced = wanted.what.admit(conn, case.priced, wanted.participant_id, now, is_final=is_final)
-    return _Case(case.asset, priced, case.key, case.target)
+        return case, now
+    priced, moment = wanted.what.admit(conn, wanted.participant_id, is_final=is_final)
+    return _Case(case.asset, priced, case.key, case.target), moment
 
 
 def _row(
@@ -227,7 +230,8 @@ def _row(
         quantity=priced.quantity,
         unit_cost=priced.unit_cost,
         reversed_quantity=None if priced.quantity is None else 0,
-        fulfillment_status="PENDING" if priced.is_fulfilled_later else None,
+        fulfillment_type=priced.fulfillment_type,
+        fulfillment_status=None if priced.fulfillment_type is None else "PENDING",
         fulfillment_expires_at=None if timeout is None else moment + timeout,
     )
 

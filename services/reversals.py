@@ -28,6 +28,7 @@ from domain.ledger.entries import Origin
 from domain.ledger.redeem import LotPart, require_returnable, reverse
 from domain.money import CONTEXT, format_amount
 from services import due, tickets
+from services.catalog import return_units
 from services.idempotency import Kind, Outcome, Scope
 from services.posting import recorded
 from services.redemption_views import redemption_body, reversal_body
@@ -158,6 +159,7 @@ def _reverse(session: Session, ticket: Ticket, wanted: Reversing) -> tuple[Rever
         scale=asset.scale,
     )
     repository.insert_reversal(conn, made, done.restored)
+    return_units(conn, found, size.quantity, made.created_at)
     return made, done.restored
 
 

@@ -273,16 +273,21 @@ class RedemptionState(StrEnum):
 
 
 class RedemptionInput(BaseModel):
-    """Start of a redemption: what was asked for, and until when it may be done, by the database's own clock."""
+    """Start of a redemption: what was asked for, and until when it may be done, by the database's own clock.
+
+    An amount of an asset; or a reward of the catalog, by `quantity` or `amount`, then without `asset_id`.
+    """
 
     redemption_id: UUID
     organization_id: UUID
     api_key_id: UUID
     program_id: UUID
     participant_id: UUID
-    asset_id: UUID
-    amount: Decimal
-    description: str
+    asset_id: UUID | None = None
+    amount: Decimal | None = None
+    description: str | None = None
+    reward_id: UUID | None = None
+    quantity: int | None = None
     idempotency_key: str | None = None
     fingerprint: str
     valid_until: datetime

@@ -1,7 +1,7 @@
 """Redemptions and their reversals."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Query
@@ -18,9 +18,17 @@ from api.redemptions import Errand, Handle, Redeemer
 from api.responses import ok, outcome
 from api.routes.state import author_of
 from api.schemas.common import ListQuery, Paged
-from api.schemas.redemptions import RedemptionCreate, RedemptionQuery, RedemptionRead, RedemptionReverse, ReversalRead
+from api.schemas.redemptions import (
+    ItemRedemptionCreate,
+    RedemptionCreate,
+    RedemptionQuery,
+    RedemptionRead,
+    RedemptionReverse,
+    ReversalRead,
+)
 from runtime.ids import new_id
 from services import redemption_views, redemptions, reversals
+from services.catalog import CatalogOrder
 from services.idempotency import fingerprint_of
 from services.paging import SortColumn
 from services.redemption_views import redemption_body, reversal_body
@@ -46,32 +54,56 @@ REVERSALS = Listing("redemption_reversals", {"oldest": (SortColumn("v.created_at
 async def redeem(participant_id: PathId, body: RedemptionCreate, call: CallDep) -> Response:
     """AVAILABLE value leaves for the program's redemption target. A 503 is final: nothing was or will be debited."""
     fingerprint = fingerprint_of("redemption", {"participant_id": participant_id}, payload_of(body))
-    ticket = Ticket(author_of(call), new_id(), body.idempotency_key, fingerprint)
     wanted = Redeeming(participant_id, body.program_id, Priced(body.asset_id, body.amount, body.description))
+    ticket = Ticket(author_of(call), new_id(), body.idempotency_key, fingerprint)
+    asked = {"asset_id": body.asset_id, "amount": body.amount, "description": body.description}
+    return await _redeem(call, ticket, wanted, asked)
+
+
+@router.post(
+    "/v1/participants/{id}/redemptions/items",
+    status_code=201,
+    response_model=RedemptionRead,
+    responses=errors(404, 409, 413, 415, 422) | {200: {"model": RedemptionRead, "description": "It was done before"}},
+    summary="Redeem a catalog item",
+)
+async def redeem_item(participant_id: PathId, body: ItemRedemptionCreate, call: CallDep) -> Response:
+    """A reward for what it costs, whole or not at all; never more than the stock has. A 503 is final as above."""
+    payload = payload_of(body)
+    if body.amount is None and body.quantity is None:
+        payload["quantity"] = 1
+    fingerprint = fingerprint_of("redemption-item", {"participant_id": participant_id}, payload)
+    ids = (call.organization_id, body.program_id, body.reward_id)
+    order = CatalogOrder(*ids, body.quantity, body.amount, body.description)
+    ticket = Ticket(author_of(call), new_id(), body.idempotency_key, fingerprint)
+    asked = body.model_dump(include={"reward_id", "quantity", "amount", "description"})
+    return await _redeem(call, ticket, Redeeming(participant_id, body.program_id, order), asked)
+
+
+async def _redeem(call: Call, ticket: Ticket, wanted: Redeeming, asked: dict[str, Any]) -> Response:
+    """Carry out a redemption; `asked` is what its flow is told of it besides the ids."""
 
     def look(session: Session, patience_ms: int) -> Outlook:
         return redemptions.look(session, ticket, wanted, patience_ms, is_strict=call.is_strict)
 
     def last_look(session: Session, _: Outlook) -> Outlook:
-        return redemptions.last_look(session, ticket, body.program_id)
+        return redemptions.last_look(session, ticket, wanted.program_id)
 
     async def start(client: Client, _: Outlook, valid_until: datetime) -> Handle:
         given = RedemptionInput(
             redemption_id=ticket.id,
             organization_id=call.organization_id,
             api_key_id=call.api_key_id,
-            program_id=body.program_id,
-            participant_id=participant_id,
-            asset_id=body.asset_id,
-            amount=body.amount,
-            description=body.description,
+            program_id=wanted.program_id,
+            participant_id=wanted.participant_id,
             idempotency_key=ticket.key,
             fingerprint=ticket.fingerprint.hex(),
             valid_until=valid_until,
+            **asked,
         )
         return await start_redemption(client, given)
 
-    workflow_id = redemption_workflow_id(body.program_id, ticket.id, ticket.key)
+    workflow_id = redemption_workflow_id(wanted.program_id, ticket.id, ticket.key)
     return outcome(await _redeemer(call).run(Errand(look, last_look, start, workflow_id, ticket.id)), first_status=201)
 
 

@@ -44,6 +44,26 @@ class RedemptionCreate(CreateModel):
     idempotency_key: IdempotencyKey | None = None
 
 
+class ItemRedemptionCreate(CreateModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "program_id": "01890000-0000-7000-8000-0000000000a1",
+                "reward_id": "01890000-0000-7000-8000-0000000000e1",
+                "quantity": 2,
+                "idempotency_key": "shop-5513",
+            }
+        }
+    )
+
+    program_id: Uuid
+    reward_id: Uuid
+    quantity: Annotated[int, integer(1, MOST_UNITS)] | None = Field(default=None, description="UNIT_BASED only; default 1")
+    amount: AmountStr | None = Field(default=None, description="AMOUNT_BASED only, and needed there")
+    description: Text500 | None = Field(default=None, description="Default: `Redeemed: <reward name>`")
+    idempotency_key: IdempotencyKey | None = None
+
+
 class RedemptionReverse(CreateModel):
     model_config = ConfigDict(json_schema_extra={"example": {"reason": "Returned goods", "amount": "10.00"}})
 

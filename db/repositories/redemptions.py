@@ -51,6 +51,7 @@ class RedemptionRow:
     fulfillment_status: str | None = None
     fulfillment_expires_at: datetime | None = None
     fulfillment_note: str | None = None
+    fulfillment_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,6 +182,22 @@ CHECKS = (
         """,
     ),
     (
+        "8d what is counted of a reward, in all and of each participant, is what was redeemed of it minus what was reversed",
+        """
+        WITH taken AS (
+            SELECT reward_id, participant_id, sum(quantity - reversed_quantity) AS units FROM redemptions
+            WHERE organization_id = %(organization)s AND quantity IS NOT NULL GROUP BY reward_id, participant_id
+        ), owned AS (
+            SELECT u.* FROM reward_units u JOIN rewards w ON w.id = u.reward_id WHERE w.organization_id = %(organization)s
+        )
+        SELECT reward_id, participant_id, coalesce(o.units, 0), coalesce(t.units, 0)
+        FROM owned o FULL JOIN taken t USING (reward_id, participant_id) WHERE coalesce(o.units, 0) <> coalesce(t.units, 0)
+        UNION ALL
+        SELECT w.id, NULL, w.redeemed_count, coalesce(sum(t.units), 0) FROM rewards w LEFT JOIN taken t ON t.reward_id = w.id
+        WHERE w.organization_id = %(organization)s GROUP BY w.id HAVING w.redeemed_count <> coalesce(sum(t.units), 0)
+        """,
+    ),
+    (
         "9 each idempotency key names an entry of its own, made in its program",
         """
         SELECT kind, key, response->>'journal_entry_id' FROM (

@@ -1,4 +1,4 @@
-"""The API as it is deployed: `openscrip serve` in a process of its own, without Temporal."""
+"""The API as it is deployed: `openscrip serve` in a process of its own, without Temporal unless an address is given."""
 
 import contextlib
 import os
@@ -16,13 +16,13 @@ STOP_SECONDS = 20.0
 
 
 @contextlib.contextmanager
-def serve_process(database_url: str, folder: Path) -> Iterator[str]:
+def serve_process(database_url: str, folder: Path, temporal_address: str = "127.0.0.1:1") -> Iterator[str]:
     """Run the API on a free loopback port until the block ends; yields the base URL. Its data and log lie in `folder`."""
     port = free_port()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("OPENSCRIP_")}
     own = {
         "OPENSCRIP_DATABASE_URL": database_url,
-        "OPENSCRIP_TEMPORAL_ADDRESS": "127.0.0.1:1",
+        "OPENSCRIP_TEMPORAL_ADDRESS": temporal_address,
         "OPENSCRIP_DATA_DIR": str(folder / "data"),
         "OPENSCRIP_RATE_LIMIT": "off",
     }

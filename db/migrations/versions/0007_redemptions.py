@@ -1,7 +1,7 @@
 """Redemptions and their reversals; see the SQL beside this file.
 
 Revision ID: 0007
-Revises: 0005
+Revises: 0006
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 

@@ -56,3 +56,12 @@ CREATE TABLE reward_units (
     units          bigint NOT NULL CHECK (units >= 0),
     PRIMARY KEY (reward_id, participant_id)
 );
+
+-- How a redemption is handed over, and when its flow was last made sure of (redemptions-rewards.md, 5).
+ALTER TABLE redemptions
+    ADD COLUMN fulfillment_type text CHECK (fulfillment_type IN ('manual', 'webhook')),
+    ADD COLUMN fulfillment_flow_at timestamptz,
+    ADD CONSTRAINT redemptions_fulfillment CHECK ((fulfillment_type IS NULL) = (fulfillment_status IS NULL)
+        AND (fulfillment_type IS NOT NULL OR (fulfillment_expires_at IS NULL AND fulfillment_note IS NULL)));
+CREATE INDEX redemptions_deadline ON redemptions (fulfillment_expires_at) WHERE fulfillment_status = 'PENDING';
+CREATE INDEX redemptions_flow ON redemptions (fulfillment_flow_at NULLS FIRST) WHERE fulfillment_status = 'PENDING';
