@@ -14,6 +14,7 @@ from temporalio.worker import Worker
 from activities.automations import FanOutActivities, ScheduledActivities
 from activities.clock import ClockActivities
 from activities.due import DueActivities, HoldActivities, ReconcileActivities
+from activities.fulfillments import FulfillmentActivities
 from activities.lanes import LaneActivities, SweepActivities
 from activities.redemptions import RedemptionActivities
 from activities.waking import DueWaker
@@ -29,6 +30,7 @@ from workflows.clock import ClockWorkflow
 from workflows.contracts import LEDGER_QUEUE, DueKind
 from workflows.due_work import DueWorkWorkflow
 from workflows.event_lane import EventLaneWorkflow
+from workflows.fulfillment import FulfillmentWorkflow
 from workflows.hold import HoldWorkflow
 from workflows.hosting import REDEMPTIONS_AT_ONCE, redemption_worker
 from workflows.lane_sweep import LaneSweepWorkflow
@@ -62,6 +64,7 @@ def build_worker(client: Client, database: Database, settings: Settings, lanes: 
             HoldWorkflow,
             AutomationRunWorkflow,
             ReconcileWorkflow,
+            FulfillmentWorkflow,
             ClockWorkflow,
         ],
         activities=[
@@ -72,6 +75,7 @@ def build_worker(client: Client, database: Database, settings: Settings, lanes: 
             fan_out.run_fan_out,
             fan_out.cancel_fan_out,
             HoldActivities(database).attend_hold,
+            FulfillmentActivities(database).attend_fulfillment,
             ReconcileActivities(database, client).reconcile_flows,
             clock.move_clock,
             clock.wake_sleepers,

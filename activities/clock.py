@@ -10,14 +10,16 @@ from temporalio import activity
 from temporalio.client import Client
 
 from activities.due import post_all_due
+from activities.fulfillments import fulfillment_input, start_fulfillments
 from activities.lanes import LaneActivities
 from db.repositories import event_queue as queue
 from db.session import Database
-from services import clock, holds, scheduled
+from services import clock, fulfillments, holds, scheduled
 from services.clock import Move
 from services.holds import DatedHold
 from services.transactions import transact
 from workflows.contracts import ClockInput, ClockReport, DrainInput, DueKind, HoldInput
+from workflows.contracts_fulfillment import FulfillmentInput
 from workflows.signals import RPCError, ensure_due_work, start_hold
 
 # One call works for about this long, so that its flow shows where the clock is.
@@ -48,23 +50,26 @@ class ClockActivities:
             here = move.moment
             report.steps += move.is_due
             report.now = move.now
-            report.passed_holds += passed
+            report.passed_holds += passed.holds
+            report.passed_fulfillments += passed.fulfillments
             visit.beat()
             if not visit.finish(here):
                 return report
         report.reached = here >= call.target
         return report
 
-    def _advance(self, after: datetime, target: datetime) -> tuple[list[HoldInput], Move]:
-        def work(session: Session) -> tuple[list[HoldInput], Move]:
+    def _advance(self, after: datetime, target: datetime) -> tuple["_Passed", Move]:
+        def work(session: Session) -> tuple[_Passed, Move]:
             move = clock.advance(session, after, target)
-            return [_named(hold) for hold in holds.ending_between(session, after, move.moment)], move
+            passed = [_named(hold) for hold in holds.ending_between(session, after, move.moment)]
+            waiting = [fulfillment_input(key) for key in fulfillments.ended_between(session, after, move.moment)]
+            return _Passed(passed, waiting), move
 
         return transact(self.database, work)
 
     @activity.defn
-    async def wake_sleepers(self, passed: list[HoldInput]) -> int:
-        """Have the flows that sleep look at the clock again: the due work, and the holds whose deadline was passed."""
+    async def wake_sleepers(self, passed: list[HoldInput], waiting: list[FulfillmentInput] | None = None) -> int:
+        """Have the flows that sleep look at the clock again: the due work, and those whose deadline was passed."""
         for kind in DueKind:
             await ensure_due_work(self.client, kind, wake=True)
         for hold in passed:
@@ -72,7 +77,15 @@ class ClockActivities:
                 await start_hold(self.client, hold, wake=True)
             except RPCError as error:
                 activity.logger.warning("hold %s wasn't woken: %s", hold.hold_id, error)
-        return len(passed)
+        return len(passed) + await start_fulfillments(self.client, waiting or [])
+
+
+@dataclass(frozen=True, slots=True)
+class _Passed:
+    """What has a flow that sleeps, and a deadline that was passed."""
+
+    holds: list[HoldInput]
+    fulfillments: list[FulfillmentInput]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +100,8 @@ class _Visit:
     def finish(self, moment: datetime) -> bool:
         """Do it all; False when that needs longer."""
         post_all_due(self.database, moment, self.beat)
+        fulfillments.expire_all(self.database)
+        self.beat()
         while True:
             if not self._drain():
                 return False

@@ -12,6 +12,7 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
+from activities.fulfillments import reconcile_fulfillments
 from activities.lanes import is_unreachable
 from activities.waking import start_runs
 from db.session import Database
@@ -158,7 +159,8 @@ class ReconcileActivities:
                 # the due work releases it all the same
                 log.warning("hold_flow_failed", hold=str(hold.id), error=str(error))
                 failed += 1
-        return ReconcileReport(holds=len(ending), runs=len(runs), failed=failed)
+        handed, stuck = await reconcile_fulfillments(self.database, self.client)
+        return ReconcileReport(holds=len(ending), runs=len(runs), fulfillments=handed, failed=failed + stuck)
 
     def _fan_outs(self) -> list[FanOutKey]:
         return transact(self.database, lambda session: fan_outs.runnable(session, RUNS_A_PASS))

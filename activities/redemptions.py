@@ -11,7 +11,7 @@ from activities.refusals import refusals
 from db.session import Database
 from domain.ledger.redeem import LotPart
 from domain.money import format_plain
-from services import redemptions, reversals
+from services import fulfillments, redemptions, reversals
 from services.catalog import CatalogOrder
 from services.idempotency import Outcome
 from services.redemptions import Priced, Redeeming
@@ -50,6 +50,8 @@ class RedemptionActivities:
         ticket = _ticket(call, call.reversal_id)
         wanted = Reversing(call.redemption_id, call.reason, call.amount, call.quantity)
         with refusals():
+            # A deadline that has passed comes first, and stays when this is refused for it.
+            transact(self.database, lambda session: fulfillments.expire(session, call.organization_id, call.redemption_id))
             done = transact(self.database, lambda session: reversals.carry_out(session, ticket, wanted, call.valid_until))
         return self._tell(ticket, _result(done.outcome, done.symbol, done.lots, done.redemption))
 

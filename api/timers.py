@@ -17,7 +17,8 @@ from domain.ledger.credit import When
 from runtime.metrics import TIMER_CALLS
 from services.movements import Adjusted, Adjustment, AdjustType, Moved, Movement, Operation
 from workflows.contracts import DueKind, HoldInput, HoldSignal
-from workflows.signals import RPCError, ensure_due_work, start_hold, tell_hold
+from workflows.contracts_fulfillment import FulfillmentInput, FulfillmentSignal
+from workflows.signals import RPCError, ensure_due_work, start_fulfillment, start_hold, tell_fulfillment, tell_hold
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +75,14 @@ class Timers:
     def tell(self, hold_id: UUID, what: HoldSignal) -> None:
         """Something was taken from a hold with a deadline."""
         self._submit(f"{what} {hold_id}", partial(tell_hold, self._client, hold_id, what))
+
+    def start_fulfillment(self, fulfillment: FulfillmentInput) -> None:
+        """A redemption was made that has to be handed over."""
+        self._submit(f"start {fulfillment.redemption_id}", partial(start_fulfillment, self._client, fulfillment))
+
+    def tell_fulfillment(self, redemption_id: UUID, what: FulfillmentSignal) -> None:
+        """A fulfilment was reported or cancelled."""
+        self._submit(f"{what} {redemption_id}", partial(tell_fulfillment, self._client, redemption_id, what))
 
     async def close(self) -> None:
         """Stop; what wasn't sent is found by the due work and the reconciliation."""

@@ -27,6 +27,7 @@ from domain.ledger.due import is_due
 from domain.ledger.entries import Origin
 from domain.ledger.redeem import LotPart, require_returnable, reverse
 from domain.money import CONTEXT, format_amount
+from runtime.ids import new_id
 from services import due, tickets
 from services.catalog import return_units
 from services.idempotency import Kind, Outcome, Scope
@@ -62,6 +63,15 @@ class _Size:
 
     amount: Decimal
     quantity: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Cause:
+    """The id that a reversal will have, why it is made, and by whom."""
+
+    id: UUID
+    reason: str
+    api_key_id: UUID | None
 
 
 def errand_of(session: Session, ticket: Ticket, program_id: UUID) -> Errand:
@@ -140,20 +150,39 @@ def _reverse(session: Session, ticket: Ticket, wanted: Reversing) -> tuple[Rever
     # Every reversal of it holds the participant's lock: this is what is left of it until the commit.
     found = _find(session, ticket, wanted)
     asset, size = _decide(conn, found, wanted, is_strict=False)
-    sink = sink_of(target, asset.id, found.program_id)
+    return _post(conn, found, asset, size, _Cause(ticket.id, wanted.reason, ticket.author.api_key_id))
+
+
+def reverse_all(session: Session, found: RedemptionRow, reason: str, api_key_id: UUID | None) -> ReversalRow:
+    """Reverse all that is left of a redemption, whatever the status of program and participant; its holders are locked.
+
+    Only the ledger refuses: AssetArchived, BalanceOutOfRange.
+    """
+    conn = psycopg_of(session)
+    asset = find_terms(conn, found.organization_id, found.program_id, found.asset_id).asset
+    assert asset is not None, "assets aren't deleted"
+    made, _ = _post(conn, found, asset, _left(found), _Cause(new_id(), reason, api_key_id))
+    return made
+
+
+def _post(
+    conn: Connection, found: RedemptionRow, asset: AssetTerms, size: _Size, cause: _Cause
+) -> tuple[ReversalRow, Sequence[LotPart]]:
+    """Write a reversal that was decided under the locks of its holders."""
+    sink = sink_of(repository.captured_target(conn, found), asset.id, found.program_id)
     keys = [_key_of(found), sink] if isinstance(sink, AccountKey) else [_key_of(found)]
     desk, _ = open_accounts(conn, asset, keys)
     owed = repository.owed_lots(conn, found.id) if asset.is_lot else []
-    origin = Origin(found.program_id, wanted.reason, api_key_id=ticket.author.api_key_id)
+    origin = Origin(found.program_id, cause.reason, api_key_id=cause.api_key_id)
     done = desk.do(lambda books: reverse(books, keys[0], size.amount, sink, owed, now=desk.now, origin=origin))
     desk.flush()
     made = ReversalRow(
-        id=ticket.id,
+        id=cause.id,
         organization_id=found.organization_id,
         redemption_id=found.id,
         amount=size.amount,
         quantity=size.quantity,
-        reason=wanted.reason,
+        reason=cause.reason,
         entry_id=done.entry.id,
         created_at=done.entry.created_at,
         scale=asset.scale,

@@ -48,7 +48,7 @@ class ClockWorkflow:
     async def _wake(self, report: ClockReport) -> None:
         await workflow.execute_activity(
             "wake_sleepers",
-            report.passed_holds,
+            args=[report.passed_holds, report.passed_fulfillments],
             start_to_close_timeout=policies.CLOCK_TIMEOUT,
             retry_policy=policies.UNTIL_IT_WORKS,
             summary="flows look at the clock again",

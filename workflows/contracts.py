@@ -8,6 +8,8 @@ from uuid import UUID, uuid5
 
 from pydantic import BaseModel, Field
 
+from workflows.contracts_fulfillment import FulfillmentInput
+
 LEDGER_QUEUE = "openscrip-ledger"
 REDEMPTION_QUEUE = "openscrip-redemptions"
 
@@ -352,6 +354,7 @@ class ClockReport(BaseModel):
     steps: int = 0
     reached: bool = False
     passed_holds: list[HoldInput] = Field(default_factory=list)
+    passed_fulfillments: list[FulfillmentInput] = Field(default_factory=list)
 
 
 class ClockResult(BaseModel):
@@ -364,8 +367,9 @@ class ClockResult(BaseModel):
 
 
 class ReconcileReport(BaseModel):
-    """What a reconciliation made sure of: how many holds near their deadline, and how many fan-outs, have a flow."""
+    """What a reconciliation made sure of: how many holds near their deadline, fan-outs and fulfilments have a flow."""
 
     holds: int = 0
     runs: int = 0
+    fulfillments: int = 0
     failed: int = 0

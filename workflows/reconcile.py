@@ -12,7 +12,7 @@ class ReconcileWorkflow:
 
     @workflow.run
     async def run(self) -> ReconcileReport:
-        """Make sure of the due work, of holds near their deadline and of fan-outs; returns how many."""
+        """Make sure of the due work, of holds near their deadline, of fan-outs and fulfilments; returns how many."""
         report: ReconcileReport = await workflow.execute_local_activity(
             "reconcile_flows",
             result_type=ReconcileReport,
@@ -20,6 +20,7 @@ class ReconcileWorkflow:
             retry_policy=policies.UNTIL_IT_WORKS,
         )
         workflow.set_current_details(
-            f"**Holds near their deadline** {report.holds}\n\n**Fan-outs** {report.runs}\n\n**Without a flow** {report.failed}"
+            f"**Holds near their deadline** {report.holds}\n\n**Fan-outs** {report.runs}\n\n"
+            f"**Fulfilments** {report.fulfillments}\n\n**Without a flow** {report.failed}"
         )
         return report

@@ -24,6 +24,7 @@ from workflows.contracts import (
     ReversalInput,
     RunInput,
 )
+from workflows.contracts_fulfillment import FULFILLMENT_WORKFLOW, FulfillmentInput, FulfillmentSignal, fulfillment_workflow_id
 from workflows.policies import LANE_TASK_TIMEOUT, REDEMPTION_TASK_TIMEOUT
 
 SIGNAL_TIMEOUT = timedelta(seconds=5)
@@ -167,6 +168,29 @@ async def start_reversal(
     )
 
 
+async def start_fulfillment(
+    client: Client, fulfillment: FulfillmentInput, *, wake: bool = False, queue: str = contracts.LEDGER_QUEUE
+) -> None:
+    """Start a fulfilment's flow unless it runs; with `wake` also make it look at once. Raises RPCError."""
+    await client.start_workflow(
+        FULFILLMENT_WORKFLOW,
+        fulfillment,
+        id=fulfillment_workflow_id(fulfillment.redemption_id),
+        task_queue=queue,
+        task_timeout=LANE_TASK_TIMEOUT,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        start_signal=contracts.WAKE_SIGNAL if wake else None,
+        static_summary="fulfilment of a redemption",
+        static_details="Waits for the report that it was handed over; gives the value back when it failed or its deadline comes.",
+        rpc_timeout=SIGNAL_TIMEOUT,
+    )
+
+
+async def tell_fulfillment(client: Client, redemption_id: UUID, what: FulfillmentSignal) -> None:
+    """Tell a fulfilment's flow what was done. Raises RPCError, with NOT_FOUND when it doesn't run."""
+    await client.get_workflow_handle(fulfillment_workflow_id(redemption_id)).signal(what, rpc_timeout=SIGNAL_TIMEOUT)
+
+
 def _attributes(kind: str, wanted: RedemptionInput | ReversalInput) -> TypedSearchAttributes:
     return TypedSearchAttributes(
         [
@@ -183,9 +207,11 @@ __all__ = [
     "ensure_due_work",
     "start_automation_run",
     "start_clock",
+    "start_fulfillment",
     "start_hold",
     "start_redemption",
     "start_reversal",
+    "tell_fulfillment",
     "tell_hold",
     "wake_lane",
 ]

@@ -19,6 +19,7 @@ from api.responses import ok, outcome
 from api.routes.state import author_of
 from api.schemas.common import ListQuery, Paged
 from api.schemas.redemptions import (
+    FulfillmentOutcome,
     ItemRedemptionCreate,
     RedemptionCreate,
     RedemptionQuery,
@@ -26,16 +27,18 @@ from api.schemas.redemptions import (
     RedemptionReverse,
     ReversalRead,
 )
+from api.timers import Timers
 from runtime.ids import new_id
-from services import redemption_views, redemptions, reversals
+from services import fulfillments, redemption_views, redemptions, reversals
 from services.catalog import CatalogOrder
 from services.idempotency import fingerprint_of
 from services.paging import SortColumn
-from services.redemption_views import redemption_body, reversal_body
+from services.redemption_views import FulfillmentStatus, redemption_body, reversal_body
 from services.redemptions import Priced, Redeeming
 from services.reversals import Reversing
 from services.tickets import Outlook, Ticket
 from workflows.contracts import RedemptionInput, ReversalInput, redemption_workflow_id, reversal_workflow_id
+from workflows.contracts_fulfillment import FulfillmentInput, FulfillmentSignal
 from workflows.signals import start_redemption, start_reversal
 
 router = router_for("Redemptions")
@@ -104,7 +107,14 @@ async def _redeem(call: Call, ticket: Ticket, wanted: Redeeming, asked: dict[str
         return await start_redemption(client, given)
 
     workflow_id = redemption_workflow_id(wanted.program_id, ticket.id, ticket.key)
-    return outcome(await _redeemer(call).run(Errand(look, last_look, start, workflow_id, ticket.id)), first_status=201)
+    done = await _redeemer(call).run(Errand(look, last_look, start, workflow_id, ticket.id))
+    if not done.is_replay and done.body["fulfillment_status"] == FulfillmentStatus.PENDING:
+        _timers(call).start_fulfillment(
+            FulfillmentInput(
+                redemption_id=UUID(done.body["id"]), organization_id=call.organization_id, program_id=wanted.program_id
+            )
+        )
+    return outcome(done, first_status=201)
 
 
 @router.get(
@@ -125,10 +135,22 @@ def list_redemptions(participant_id: PathId, query: Annotated[RedemptionQuery, Q
 
 @router.get("/v1/redemptions/{id}", response_model=RedemptionRead, responses=errors(404), summary="Get redemption")
 def get_redemption(redemption_id: PathId, call: CallDep) -> Response:
-    """With what was reversed of it."""
-    return ok(
-        redemption_body(call.run(lambda session: redemption_views.get_redemption(session, call.organization_id, redemption_id)))
-    )
+    """With what was reversed of it. A deadline of its fulfilment that has passed is carried out first."""
+    return ok(redemption_body(call.run(lambda session: fulfillments.look(session, call.organization_id, redemption_id))))
+
+
+@router.post(
+    "/v1/redemptions/{id}/fulfillment",
+    response_model=RedemptionRead,
+    responses=errors(404, 409, 413, 415, 422),
+    summary="Report the outcome of a fulfilment",
+)
+def report_fulfillment(redemption_id: PathId, body: FulfillmentOutcome, call: CallDep) -> Response:
+    """FULFILLED ends the waiting; FAILED reverses the redemption in full. Saying the same again changes nothing."""
+    call.run(lambda session: fulfillments.expire(session, call.organization_id, redemption_id))
+    found = call.run(lambda session: fulfillments.report(session, author_of(call), redemption_id, body.to_outcome()))
+    _timers(call).tell_fulfillment(redemption_id, FulfillmentSignal.REPORTED)
+    return ok(redemption_body(found))
 
 
 @router.post(
@@ -144,8 +166,14 @@ async def reverse(redemption_id: PathId, body: RedemptionReverse, call: CallDep)
     ticket = Ticket(author_of(call), new_id(), body.idempotency_key, fingerprint)
     wanted = Reversing(redemption_id, body.reason, body.amount, body.quantity)
 
+    waiting: set[UUID] = set()
+
     def look(session: Session, patience_ms: int) -> Outlook:
-        return reversals.look(session, ticket, wanted, patience_ms, is_strict=call.is_strict)
+        fulfillments.expire(session, call.organization_id, redemption_id)
+        outlook = reversals.look(session, ticket, wanted, patience_ms, is_strict=call.is_strict)
+        if fulfillments.is_pending(session, redemption_id):
+            waiting.add(redemption_id)
+        return outlook
 
     def last_look(session: Session, known: Outlook) -> Outlook:
         return reversals.last_look(session, ticket, _program(known))
@@ -167,7 +195,10 @@ async def reverse(redemption_id: PathId, body: RedemptionReverse, call: CallDep)
         return await start_reversal(client, given)
 
     errand = Errand(look, last_look, start, reversal_workflow_id(redemption_id), ticket.id)
-    return outcome(await _redeemer(call).run(errand), first_status=201)
+    done = await _redeemer(call).run(errand)
+    for id_ in waiting:
+        _timers(call).tell_fulfillment(id_, FulfillmentSignal.CANCELLED)
+    return outcome(done, first_status=201)
 
 
 @router.get(
@@ -186,6 +217,11 @@ def list_reversals(redemption_id: PathId, query: Annotated[ListQuery, Query()], 
 def _redeemer(call: Call) -> Redeemer:
     redeemer: Redeemer = call.request.app.state.redeemer
     return redeemer
+
+
+def _timers(call: Call) -> Timers:
+    timers: Timers = call.request.app.state.timers
+    return timers
 
 
 def _program(known: Outlook) -> UUID:

@@ -1,6 +1,7 @@
 """Requests and responses of redemptions and reversals; bodies are those of `services.redemption_views`."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from api.schemas.common import (
     Uuid,
     integer,
 )
+from services.fulfillments import Outcome
 from services.programs import RedemptionTarget
 from services.redemption_views import FulfillmentStatus, RedemptionFilter, RedemptionStatus
 
@@ -71,6 +73,22 @@ class RedemptionReverse(CreateModel):
     amount: AmountStr | None = Field(default=None, description="Not for redemptions of units; everything left when omitted")
     quantity: Annotated[int, integer(1, MOST_UNITS)] | None = Field(default=None, description="Redemptions of units only")
     idempotency_key: IdempotencyKey | None = None
+
+
+class ReportedStatus(StrEnum):
+    FULFILLED = "FULFILLED"
+    FAILED = "FAILED"
+
+
+class FulfillmentOutcome(CreateModel):
+    model_config = ConfigDict(json_schema_extra={"example": {"status": "FULFILLED", "note": "sent"}})
+
+    status: Choice[ReportedStatus]
+    note: Text500 | None = None
+
+    def to_outcome(self) -> Outcome:
+        """The service's command."""
+        return Outcome(FulfillmentStatus(self.status), self.note)
 
 
 class RedemptionQuery(TimeRange, ListQuery):

@@ -29,9 +29,11 @@ from tests.support.client import Tenant, new_tenant
 from tests.support.club import make_club
 from tests.support.databases import make_database
 from tests.support.server import serve
+from tests.support.shop import Shop
 from tests.support.stack import Stack, poll, run_stack, run_worker
 from workflows import contracts
 from workflows.contracts import HoldStatus
+from workflows.contracts_fulfillment import FulfillmentFlowStatus, fulfillment_workflow_id
 
 URL = "/v1/test-clock"
 
@@ -133,6 +135,25 @@ def test_the_flow_of_a_hold_ends_with_the_move_that_passes_its_deadline(travelle
     assert machine.loop.run(flow.result()).state == "EXPIRED"
     moved = machine.client.get_workflow_handle(contracts.CLOCK_WORKFLOW_ID)
     assert machine.loop.run(moved.describe()).typed_search_attributes
+
+
+def test_deadlines_of_fulfilments_are_visited(traveller: Tenant, machine: Stack) -> None:
+    shop = Shop(traveller)
+    shop.credit("USD", "100.00")
+    start = shown(traveller)
+    made = [shop.take(shop.code(name=f"code {days}", timeout=f"{24 * days}h")) for days in (10, 20, 30)]
+    flow = machine.client.get_workflow_handle(fulfillment_workflow_id(made[0]["id"]), result_type=FulfillmentFlowStatus)
+    poll(lambda: machine.loop.run(is_running(flow)), 20)
+    moved = traveller.post(URL, {"now": format_timestamp(start + timedelta(days=25))})
+    assert moved["steps"] == 2
+    assert machine.loop.run(flow.result()).state == "FAILED"
+    assert [shop.found(each)["fulfillment_status"] for each in made] == ["FAILED", "FAILED", "PENDING"]
+    dated = [parse_timestamp(shop.reversals(each)[0]["created_at"]) - start for each in made[:2]]
+    assert [round(when / timedelta(days=1), 2) for when in dated] == [10, 20]
+    assert shop.available() == "90.00"
+    # nothing is left that is due later
+    shop.hand_over(made[2], status="FULFILLED")
+    shop.require_sound(machine.database)
 
 
 def test_scheduled_events_are_sent_and_processed_on_the_way(traveller: Tenant, machine: Stack) -> None:

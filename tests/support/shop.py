@@ -22,6 +22,15 @@ class Shop(Till):
     def mug(self, **fields: Any) -> str:
         return str(self.reward(MUG, **{"max_total": 3, "max_per_participant": 2, **fields})["id"])
 
+    def code(self, timeout: str | None = None, **fields: Any) -> str:
+        """A reward that is handed over by hand, in time if there is one."""
+        setting = {"type": "manual"} | ({} if timeout is None else {"timeout": timeout})
+        return str(self.reward(CODE, **{"fulfillment": setting, **fields})["id"])
+
+    def reversals(self, redemption: dict[str, Any]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.api.get(f"/v1/redemptions/{redemption['id']}/reversals")["data"]
+        return found
+
     def seen(self, reward_id: str) -> dict[str, Any]:
         found: dict[str, Any] = self.api.get(f"/v1/programs/{self.program}/rewards/{reward_id}")
         return found
@@ -58,6 +67,6 @@ class Shop(Till):
         fields = fields if quantity is None else {"quantity": quantity, **fields}
         return self.reverse(redemption, None, status, **fields)
 
-    def hand_over(self, redemption: dict[str, Any], status: int = 200, **body: Any) -> Any:
+    def hand_over(self, redemption: dict[str, Any], expected: int = 200, /, **body: Any) -> Any:
         """Report the outcome of a fulfilment."""
-        return self.api.post(f"/v1/redemptions/{redemption['id']}/fulfillment", body, status)
+        return self.api.post(f"/v1/redemptions/{redemption['id']}/fulfillment", body, expected)

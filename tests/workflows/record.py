@@ -17,7 +17,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from tests.workflows import redeemers, servers, timers
 from tests.workflows.lanes import Queue, Script, report, wake, working
-from tests.workflows.timers import Answers, due_report, hold_report, run_report
+from tests.workflows.timers import Answers, due_report, fulfillment_report, hold_report, run_report
 from workflows import contracts
 from workflows.contracts import (
     ClockInput,
@@ -30,8 +30,15 @@ from workflows.contracts import (
     RunInput,
     RunState,
 )
+from workflows.contracts_fulfillment import (
+    FulfillmentInput,
+    FulfillmentReport,
+    FulfillmentSignal,
+    FulfillmentState,
+    fulfillment_workflow_id,
+)
 from workflows.policies import LANE_IDLE
-from workflows.signals import start_automation_run, start_clock, start_hold, start_redemption, start_reversal
+from workflows.signals import start_automation_run, start_clock, start_fulfillment, start_hold, start_redemption, start_reversal
 
 HISTORIES = Path(__file__).parent / "histories"
 
@@ -179,6 +186,43 @@ async def voided_hold(environment: WorkflowEnvironment) -> WorkflowHistory:
         return await flow.fetch_history()
 
 
+_FULFILLMENT = FulfillmentInput(redemption_id=UUID(int=8), organization_id=UUID(int=1), program_id=UUID(int=2))
+
+
+async def reported_fulfillment(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """Is woken for nothing, and ends by a report."""
+    answers = [fulfillment_report(), fulfillment_report(), fulfillment_report(FulfillmentState.FULFILLED)]
+    return await _ended_fulfillment(environment, answers, contracts.WAKE_SIGNAL, FulfillmentSignal.REPORTED)
+
+
+async def failed_fulfillment(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """Nobody reports anything until its deadline."""
+    answers = [fulfillment_report(seconds=0.5), fulfillment_report(FulfillmentState.FAILED)]
+    return await _ended_fulfillment(environment, answers)
+
+
+async def cancelled_fulfillment(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """The redemption is reversed."""
+    answers = [fulfillment_report(seconds=None), fulfillment_report(FulfillmentState.FAILED)]
+    return await _ended_fulfillment(environment, answers, FulfillmentSignal.CANCELLED)
+
+
+async def _ended_fulfillment(
+    environment: WorkflowEnvironment, answers: list[FulfillmentReport], *signals: str
+) -> WorkflowHistory:
+    script = Answers(fulfillments=answers)
+    async with timers.working(environment.client, script) as queue:
+        await start_fulfillment(environment.client, _FULFILLMENT, queue=queue)
+        flow = environment.client.get_workflow_handle(fulfillment_workflow_id(_FULFILLMENT.redemption_id))
+        for looks, what in enumerate(signals, 1):
+            while script.looks < looks:
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(0.5)
+            await flow.signal(what)
+        await flow.result()
+        return await flow.fetch_history()
+
+
 async def reconciliation(environment: WorkflowEnvironment) -> WorkflowHistory:
     """One pass."""
     async with timers.working(environment.client, Answers()) as queue:
@@ -246,6 +290,9 @@ SHORT: dict[str, Recorder] = {
     "automation_run_cancelled": cancelled_run,
     "hold_expired": expired_hold,
     "hold_voided": voided_hold,
+    "fulfillment_reported": reported_fulfillment,
+    "fulfillment_failed": failed_fulfillment,
+    "fulfillment_cancelled": cancelled_fulfillment,
     "reconcile": reconciliation,
     "clock": moved_clock,
     "redemption": redemption,

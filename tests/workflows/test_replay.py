@@ -13,11 +13,12 @@ from temporalio.workflow import NondeterminismError
 from runtime.settings import Settings
 from runtime.temporal import data_converter, sandbox_runner
 from tests.workflows.record import HISTORIES
-from workflows import automation_run, clock, due_work, event_lane, hold, redemption
+from workflows import automation_run, clock, due_work, event_lane, fulfillment, hold, redemption
 from workflows.automation_run import AutomationRunWorkflow
 from workflows.clock import ClockWorkflow
 from workflows.due_work import DueWorkWorkflow
 from workflows.event_lane import EventLaneWorkflow
+from workflows.fulfillment import FulfillmentWorkflow
 from workflows.hold import HoldWorkflow
 from workflows.lane_sweep import LaneSweepWorkflow
 from workflows.reconcile import ReconcileWorkflow
@@ -34,6 +35,7 @@ FLOWS = (
     ClockWorkflow,
     RedemptionWorkflow,
     RedemptionReversalWorkflow,
+    FulfillmentWorkflow,
 )
 
 
@@ -145,6 +147,20 @@ TIMER_ALTERATIONS = {
         "            raise\n",
     ),
     "reversal_renamed": (redemption, "RedemptionReversalWorkflow", "redemption_reversal", '"reverse_redemption"', '"redeem"'),
+    "fulfillment_deaf": (
+        fulfillment,
+        "FulfillmentWorkflow",
+        "fulfillment_reported",
+        '"""A client reported the outcome."""\n        self._changed = True\n',
+        '"""A client reported the outcome."""\n',
+    ),
+    "fulfillment_timeless": (
+        fulfillment,
+        "FulfillmentWorkflow",
+        "fulfillment_failed",
+        "await workflow.wait_condition(lambda: self._changed, timeout=ahead)",
+        "await workflow.wait_condition(lambda: self._changed)",
+    ),
     "hold_endless": (
         hold,
         "HoldWorkflow",

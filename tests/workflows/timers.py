@@ -32,11 +32,13 @@ from workflows.contracts import (
     RunReport,
     RunState,
 )
+from workflows.contracts_fulfillment import FulfillmentInput, FulfillmentReport, FulfillmentState
 from workflows.due_work import DueWorkWorkflow
+from workflows.fulfillment import FulfillmentWorkflow
 from workflows.hold import HoldWorkflow
 from workflows.reconcile import ReconcileWorkflow
 
-FLOWS = (DueWorkWorkflow, HoldWorkflow, AutomationRunWorkflow, ReconcileWorkflow, ClockWorkflow)
+FLOWS = (DueWorkWorkflow, HoldWorkflow, FulfillmentWorkflow, AutomationRunWorkflow, ReconcileWorkflow, ClockWorkflow)
 _HOLD = HoldInput(hold_id=UUID(int=7), organization_id=UUID(int=1), program_id=UUID(int=2))
 MOMENT = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
 
@@ -61,16 +63,37 @@ def run_report(state: RunState = RunState.EXECUTING, processed: int = 500, **fie
     return RunReport.model_validate({**usual, "finished_at": MOMENT, **fields})
 
 
+def fulfillment_report(state: FulfillmentState = FulfillmentState.PENDING, seconds: float | None = 3600.0) -> FulfillmentReport:
+    """What a look at the fulfilment of two units for 20.00 found."""
+    is_given_back = state in (FulfillmentState.FAILED, FulfillmentState.CANCELLED)
+    return FulfillmentReport(
+        state=state,
+        participant_id=UUID(int=4),
+        amount="20.00",
+        quantity=2,
+        ledger_status="FULLY_REVERSED" if is_given_back else "COMPLETED",
+        expires_at=MOMENT,
+        deadline_in_seconds=seconds,
+    )
+
+
 class Answers:
     """Stands for the database: each call of an activity gets the next answer, the last one again and again."""
 
-    def __init__(self, due: Sequence[DueReport] = (), hold: Sequence[HoldReport] = (), runs: Sequence[RunReport] = ()) -> None:
+    def __init__(
+        self,
+        due: Sequence[DueReport] = (),
+        hold: Sequence[HoldReport] = (),
+        runs: Sequence[RunReport] = (),
+        fulfillments: Sequence[FulfillmentReport] = (),
+    ) -> None:
         self.looks = 0
         self.cancels = 0
         self.waited: list[bool] = []
         self._runs, self._last_run = iter(runs), run_report()
         self._due: Iterator[DueReport] = iter(due)
         self._hold, self._last_hold = iter(hold), hold_report()
+        self._fulfillments, self._last_fulfillment = iter(fulfillments), fulfillment_report()
         self._lock = threading.Lock()
 
     @activity.defn
@@ -85,6 +108,13 @@ class Answers:
             self.looks += 1
             self._last_hold = next(self._hold, self._last_hold)
             return self._last_hold
+
+    @activity.defn
+    def attend_fulfillment(self, _: FulfillmentInput) -> FulfillmentReport:
+        with self._lock:
+            self.looks += 1
+            self._last_fulfillment = next(self._fulfillments, self._last_fulfillment)
+            return self._last_fulfillment
 
     @activity.defn
     def fire_due_events(self) -> DueReport:
@@ -118,14 +148,14 @@ class Answers:
             return ClockReport(now=call.target, steps=steps, reached=self.looks > 1, passed_holds=[_HOLD] * (2 - steps))
 
     @activity.defn
-    async def wake_sleepers(self, passed: list[HoldInput]) -> int:
-        return len(passed)
+    async def wake_sleepers(self, passed: list[HoldInput], waiting: list[FulfillmentInput]) -> int:
+        return len(passed) + len(waiting)
 
     @property
     def activities(self) -> list[Any]:
         events = [self.fire_due_events, self.run_fan_out, self.cancel_fan_out]
         clock = [self.move_clock, self.wake_sleepers]
-        return [self.post_due, self.attend_hold, self.reconcile_flows, *events, *clock]
+        return [self.post_due, self.attend_hold, self.attend_fulfillment, self.reconcile_flows, *events, *clock]
 
 
 class JumpingClock:

@@ -1,0 +1,85 @@
+"""What flows of fulfilments call, and starting these flows from a worker."""
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
+
+from db.session import Database
+from services import fulfillments
+from services.fulfillments import FulfillmentKey
+from services.redemption_views import redemption_body
+from services.transactions import transact
+from workflows.contracts_fulfillment import FulfillmentInput, FulfillmentReport, FulfillmentState
+from workflows.signals import RPCError, start_fulfillment
+
+log = structlog.get_logger(__name__)
+
+# Two passes of the schedule see a fulfilment before its deadline; a pass isn't endless.
+HORIZON = timedelta(seconds=120)
+# A flow that was made sure of this long ago is made sure of again: Temporal may have lost it.
+CHECKED_FOR = timedelta(hours=1)
+A_PASS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class FulfillmentActivities:
+    """Looks after single fulfilments, with the database of this worker."""
+
+    database: Database
+
+    @activity.defn
+    def attend_fulfillment(self, call: FulfillmentInput) -> FulfillmentReport:
+        """Give the value back if the deadline has passed, and say where the fulfilment stands."""
+        ids = (call.organization_id, call.redemption_id)
+        found = transact(self.database, lambda session: fulfillments.attend(session, *ids))
+        if found is None or found.redemption.fulfillment_status is None:
+            message = f"redemption {call.redemption_id} has no fulfilment"
+            raise ApplicationError(message, type="FulfillmentNotFound", non_retryable=True)
+        redemption = found.redemption
+        return FulfillmentReport(
+            state=FulfillmentState(found.redemption.fulfillment_status),
+            participant_id=redemption.participant_id,
+            amount=redemption_body(redemption)["amount"],
+            quantity=redemption.quantity,
+            ledger_status=redemption.status,
+            expires_at=redemption.fulfillment_expires_at,
+            deadline_in_seconds=found.until_deadline,
+        )
+
+
+def fulfillment_input(key: FulfillmentKey) -> FulfillmentInput:
+    """The start of a fulfilment's flow."""
+    return FulfillmentInput(redemption_id=key.redemption_id, organization_id=key.organization_id, program_id=key.program_id)
+
+
+async def start_fulfillments(client: Client, wanted: Collection[FulfillmentInput]) -> int:
+    """Make sure that these flows run and look at the clock; gives how many do. The reconciliation finds the others."""
+    started = 0
+    for each in wanted:
+        try:
+            await start_fulfillment(client, each, wake=True)
+        except RPCError as error:
+            log.warning("fulfillment_flow_failed", redemption=str(each.redemption_id), error=str(error))
+        else:
+            started += 1
+    return started
+
+
+async def reconcile_fulfillments(database: Database, client: Client) -> tuple[int, int]:
+    """Start the flows of fulfilments that ought to have one: how many were looked at, and how many of them couldn't be."""
+
+    def in_need() -> list[FulfillmentKey]:
+        return transact(database, lambda session: fulfillments.in_need_of_flow(session, HORIZON, CHECKED_FOR, A_PASS))
+
+    keys = await asyncio.to_thread(in_need)
+    started = await start_fulfillments(client, [fulfillment_input(key) for key in keys])
+    if keys and started == len(keys):
+        ids = [key.redemption_id for key in keys]
+        await asyncio.to_thread(transact, database, lambda session: fulfillments.note_flows(session, ids))
+    return len(keys), len(keys) - started
