@@ -115,6 +115,13 @@ async def tell_hold(client: Client, hold_id: UUID, what: HoldSignal) -> None:
     await client.get_workflow_handle(contracts.hold_workflow_id(hold_id)).signal(what, rpc_timeout=SIGNAL_TIMEOUT)
 
 
+async def wake_hold(client: Client, hold_id: UUID) -> None:
+    """Make a hold's flow look at once. Raises RPCError, with NOT_FOUND when it doesn't run."""
+    await client.get_workflow_handle(contracts.hold_workflow_id(hold_id)).signal(
+        contracts.WAKE_SIGNAL, rpc_timeout=SIGNAL_TIMEOUT
+    )
+
+
 __all__ = [
     "RPCError",
     "ensure_due_work",
@@ -122,5 +129,6 @@ __all__ = [
     "start_clock",
     "start_hold",
     "tell_hold",
+    "wake_hold",
     "wake_lane",
 ]

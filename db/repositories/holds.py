@@ -1,5 +1,6 @@
 """Hold records as their flows see them: one hold with its end, and holds whose deadline is near."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -52,6 +53,18 @@ def find_hold(conn: Connection, organization_id: UUID, hold_id: UUID, descriptio
         [description, hold_id, organization_id],
     ).fetchone()
     return None if row is None else HoldRow(*row)
+
+
+def made_by_api(conn: Connection, hold_ids: Collection[UUID]) -> list[UUID]:
+    """Those of the holds that have a flow of their own: the ones that the API made."""
+    rows = conn.execute(
+        """
+        SELECT h.id FROM holds h JOIN journal_entries e ON e.id = h.entry_id
+        WHERE h.id = ANY(%s) AND e.created_by_api_key_id IS NOT NULL
+        """,
+        [list(hold_ids)],
+    )
+    return [row[0] for row in rows]
 
 
 def holds_ending_soon(conn: Connection, within_seconds: float, limit: int) -> list[DatedHold]:
