@@ -85,14 +85,14 @@ def holds_ending_soon(conn: Connection, within_seconds: float, limit: int) -> li
     return [DatedHold(*row) for row in rows]
 
 
-def holds_between(conn: Connection, after: datetime, until: datetime) -> list[DatedHold]:
-    """Open holds of the API whose deadline lies after one moment and not after another."""
+def holds_between(conn: Connection, after: datetime, until: datetime, limit: int) -> list[DatedHold]:
+    """Open holds of the API whose deadline lies after one moment and not after another, the first first."""
     rows = conn.execute(
         """
         SELECT h.id, h.organization_id, h.program_id FROM holds h JOIN journal_entries e ON e.id = h.entry_id
         WHERE h.expires_at > %s AND h.expires_at <= %s AND h.remaining > 0 AND e.created_by_api_key_id IS NOT NULL
-        ORDER BY h.expires_at
+        ORDER BY h.expires_at LIMIT %s
         """,
-        [after, until],
+        [after, until, limit],
     )
     return [DatedHold(*row) for row in rows]
