@@ -186,7 +186,6 @@ class TestConcurrency:
         shop.drain(lane)
         assert shop.balance("ann", shop.world.pts) == 14
 
-
     def test_removed_between_the_rules_and_the_budgets(self, shop: Shop) -> None:
         """The rule that had the limit never runs without it."""
         desk = Desk(shop, "60", points(shop, "7"))
