@@ -17,7 +17,7 @@ from activities.due import DueActivities, HoldActivities, ReconcileActivities
 from activities.fulfillments import FulfillmentActivities
 from activities.lanes import LaneActivities, SweepActivities
 from activities.redemptions import RedemptionActivities
-from activities.waking import DueWaker
+from activities.waking import FlowWaker
 from db.session import Database
 from runtime.log import configure_logging
 from runtime.metrics import serve_metrics
@@ -50,7 +50,8 @@ DRAINS_AT_ONCE = 2
 
 def build_worker(client: Client, database: Database, settings: Settings, lanes: int, executor: ThreadPoolExecutor) -> Worker:
     """The worker of the ledger queue, made on its loop: lanes, due moments, fan-outs, schedules' flows, and what they call."""
-    lane = LaneActivities(database, DueWaker(client).wake)
+    waker = FlowWaker(client)
+    lane = LaneActivities(database, waker.wake_due_work, waker.wake_hold)
     clock = ClockActivities(database, client, lanes)
     sweep = SweepActivities(database, client, lanes, settings.sweep_seconds)
     fan_out = FanOutActivities(database, client, lanes)

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -37,7 +38,9 @@ LANES_ARE_FULL = 2000
 ROOM_POLL_SECONDS = 0.05
 WAKE_GAP_SECONDS = 0.2
 # After so many failures that aren't the database's absence a fan-out is given up.
-MOST_ATTEMPTS = 6
+MOST_FAILURES = 6
+# To list a million participants takes one statement long: meanwhile the flow hears that somebody is at it.
+BEAT_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +111,14 @@ class FanOutActivities:
     @activity.defn
     async def run_fan_out(self, run: RunInput) -> RunReport:
         """Begin, or make pages until the end or for a slice of time; any number of runs give each participant one event."""
+        failures = _failures()
         try:
-            return await self._pages(run)
+            return await self._pages(run, failures)
         except Exception as error:
-            if is_unreachable(error) or activity.info().attempt < MOST_ATTEMPTS or isinstance(error, ApplicationError):
+            if is_unreachable(error) or isinstance(error, ApplicationError):
+                raise
+            if failures + 1 < MOST_FAILURES:
+                activity.heartbeat(failures + 1)
                 raise
             log.exception("fan_out_given_up", automation=str(run.automation_id))
             return await self._once(run, fan_outs.give_up)
@@ -121,18 +128,18 @@ class FanOutActivities:
         """Stop the fan-out as the API does."""
         return await self._once(run, fan_outs.cancel)
 
-    async def _pages(self, run: RunInput) -> RunReport:
+    async def _pages(self, run: RunInput, failures: int) -> RunReport:
         waking = _Waking(lambda woken: wake_lanes(self.client, woken, self.lanes))
         deadline = time.monotonic() + FAN_OUT_SECONDS
         made, pages = Made(), 0
         while True:
-            progress = await asyncio.to_thread(self._advance, run, has_waited=run.has_waited and not pages)
+            step = asyncio.to_thread(self._advance, run, has_waited=run.has_waited and not pages)
+            progress = await _beating(step, lambda: activity.heartbeat(failures))
             made = made.plus(progress.made)
             if progress.made.events:
                 pages += 1
                 SYSTEM_EVENTS.labels("fan_out").inc(progress.made.events)
             await waking.note(progress.made.lanes)
-            activity.heartbeat(progress.processed)
             if progress.stage is not Stage.EXECUTING or time.monotonic() > deadline or activity.is_worker_shutdown():
                 await waking.close()
                 return _report(progress, made.events, pages)
@@ -171,6 +178,21 @@ class _Waking:
         woken, self._lanes = self._lanes, frozenset()
         if woken:
             await self._wake(woken)
+
+
+def _failures() -> int:
+    """How often attempts of this call have failed that reached the database; a worker that was killed doesn't count."""
+    details = activity.info().heartbeat_details
+    return int(details[0]) if details else 0
+
+
+async def _beating(step: Coroutine[Any, Any, Progress], beat: Callable[[], None]) -> Progress:
+    """What a step gives, with a beat now and then while it runs and one at its end."""
+    task = asyncio.create_task(step)
+    while not task.done():
+        await asyncio.wait({task}, timeout=BEAT_SECONDS)
+        beat()
+    return task.result()
 
 
 def _found(progress: Progress | None, automation_id: UUID) -> Progress:

@@ -13,7 +13,7 @@ from activities.due import post_all_due
 from activities.fulfillments import fulfillment_input, start_fulfillments
 from activities.lanes import LaneActivities
 from db.repositories import event_queue as queue
-from db.session import Database
+from db.session import Database, freeze, psycopg_of
 from services import clock, fulfillments, holds, scheduled
 from services.clock import Move
 from services.holds import DatedHold
@@ -26,6 +26,9 @@ from workflows.signals import RPCError, ensure_due_work, start_hold
 SLICE_SECONDS = 2.0
 # Somebody else drains the lane, or an event waits for another attempt.
 WAIT_SECONDS = 0.02
+# Flows of holds, and as many of fulfilments, that one call has woken: their ids travel in its report. What is due is done in
+# any case; a flow that isn't woken ends when its own timer does.
+MOST_PASSED_HOLDS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,10 @@ class ClockActivities:
         if not visit.finish(here):
             return report
         while here < call.target and time.monotonic() < deadline and not activity.is_worker_shutdown():
-            passed, move = self._advance(here, call.target)
+            room = MOST_PASSED_HOLDS - max(len(report.passed_holds), len(report.passed_fulfillments))
+            if not room:
+                return report
+            passed, move = self._advance(here, call.target, room)
             here = move.moment
             report.steps += move.is_due
             report.now = move.now
@@ -58,12 +64,12 @@ class ClockActivities:
         report.reached = here >= call.target
         return report
 
-    def _advance(self, after: datetime, target: datetime) -> tuple["_Passed", Move]:
+    def _advance(self, after: datetime, target: datetime, room: int) -> tuple["_Passed", Move]:
         def work(session: Session) -> tuple[_Passed, Move]:
             move = clock.advance(session, after, target)
-            passed = [_named(hold) for hold in holds.ending_between(session, after, move.moment)]
-            waiting = [fulfillment_input(key) for key in fulfillments.ended_between(session, after, move.moment)]
-            return _Passed(passed, waiting), move
+            passed = [_named(hold) for hold in holds.ending_between(session, after, move.moment, room)]
+            waiting = fulfillments.ended_between(session, after, move.moment, room)
+            return _Passed(passed, [fulfillment_input(key) for key in waiting]), move
 
         return transact(self.database, work)
 
@@ -88,6 +94,10 @@ class _Passed:
     fulfillments: list[FulfillmentInput]
 
 
+class _OutOfTime(Exception):
+    """The slice of time is over."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Visit:
     """Everything that is due at a moment, and what comes of it, until a deadline; each beat tells the flow how far it is."""
@@ -99,30 +109,40 @@ class _Visit:
 
     def finish(self, moment: datetime) -> bool:
         """Do it all; False when that needs longer."""
-        post_all_due(self.database, moment, self.beat)
-        fulfillments.expire_all(self.database)
-        self.beat()
-        while True:
-            if not self._drain():
-                return False
-            if not scheduled.do_what_is_due(self.database, self.lanes).events:
-                return True
+        try:
+            post_all_due(self.database, moment, self._go_on)
+            fulfillments.expire_all(self.database, self._go_on)
+            while not transact(self.database, _is_quiet):
+                self._drain()
+                scheduled.do_what_is_due(self.database, self.lanes, self._go_on)
+        except _OutOfTime:
+            return False
+        return True
 
-    def _drain(self) -> bool:
-        """Process every event that waits; False when that needs longer."""
+    def _go_on(self) -> None:
+        self.beat()
+        if time.monotonic() > self.deadline:
+            raise _OutOfTime
+
+    def _drain(self) -> None:
+        """Process every event that waits."""
         lanes = LaneActivities(self.database)
         while waiting := self._lanes_with_events():
             reports = [lanes.drain_lane(DrainInput(lane=lane)) for lane in waiting]
-            self.beat()
-            if time.monotonic() > self.deadline:
-                return not self._lanes_with_events()
+            self._go_on()
             if not any(report.events for report in reports):
                 time.sleep(WAIT_SECONDS)
-        return True
 
     def _lanes_with_events(self) -> list[int]:
         with self.database.connection() as conn:
             return queue.lanes_with_events(conn)
+
+
+def _is_quiet(session: Session) -> bool:
+    """Whether no event waits and none is due, by one look: other workers are at it, too, and turn the one into the other."""
+    conn = psycopg_of(session)
+    freeze(conn)
+    return not queue.lanes_with_events(conn) and not scheduled.is_anything_due(session)
 
 
 def _named(hold: DatedHold) -> HoldInput:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from uuid import UUID
 
 import psycopg
 import structlog
@@ -37,11 +38,13 @@ _GOING_AWAY = frozenset({"57P01", "57P02", "57P03", "53300"})
 class LaneActivities:
     """The activities of event lanes, with the database of this worker.
 
-    `wake_due_work` is called after a commit that planned SYSTEM events of the next minute.
+    After a commit: `wake_due_work` when it planned SYSTEM events of the next minute, `wake_hold` for each hold with a flow that a
+    rule took from.
     """
 
     database: Database
     wake_due_work: Callable[[], None] = lambda: None
+    wake_hold: Callable[[UUID], None] = lambda _: None
 
     @activity.defn
     def drain_lane(self, call: DrainInput) -> DrainReport:
@@ -58,6 +61,8 @@ class LaneActivities:
             _note(report, batch, time.monotonic() - began)
             if batch.plans_soon:
                 self.wake_due_work()
+            for hold_id in batch.lowered_holds:
+                self.wake_hold(hold_id)
             if time.monotonic() > deadline:
                 return self._finish(call.lane, report, more=True)
 

@@ -1,7 +1,9 @@
 """Waking flows from a worker: lanes that got events, and the due work when rules planned something soon. Best effort."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from functools import partial
+from uuid import UUID
 
 import structlog
 from temporalio.client import Client
@@ -9,7 +11,7 @@ from temporalio.client import Client
 from runtime.metrics import LANE_WAKES, TIMER_CALLS
 from services.fan_outs import FanOutKey
 from workflows.contracts import DueKind, RunInput
-from workflows.signals import RPCError, ensure_due_work, start_automation_run, wake_lane
+from workflows.signals import RPCError, ensure_due_work, start_automation_run, wake_hold, wake_lane
 
 log = structlog.get_logger(__name__)
 
@@ -41,10 +43,10 @@ async def start_runs(client: Client, keys: Collection[FanOutKey]) -> int:
     return started
 
 
-class DueWaker:
-    """Tells the due work of scheduled events that there is something of the next minute. Made on the loop, used from threads.
+class FlowWaker:
+    """Tells flows what a batch of events did, after its commit: there is something of the next minute, a hold was taken from.
 
-    Calls that come together are one signal. One that fails isn't repeated: the due work looks twice a minute by itself.
+    Made on the loop, used from threads. Best effort: the due work looks twice a minute by itself, a hold at its deadline.
     """
 
     def __init__(self, client: Client) -> None:
@@ -54,8 +56,12 @@ class DueWaker:
         self._is_planned = False
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def wake(self) -> None:
-        """Send a signal soon; returns at once."""
+    def wake_hold(self, hold_id: UUID) -> None:
+        """Have a hold's flow look again; returns at once."""
+        self._loop.call_soon_threadsafe(self._keep, self._call(f"wake hold {hold_id}", partial(wake_hold, self._client, hold_id)))
+
+    def wake_due_work(self) -> None:
+        """Wake the due work of scheduled events soon, calls that come together by one signal; returns at once."""
         self._loop.call_soon_threadsafe(self._plan)
 
     def _plan(self) -> None:
@@ -66,15 +72,19 @@ class DueWaker:
     def _start(self) -> None:
         self._is_planned = False
         self._next = self._loop.time() + WAKE_GAP_SECONDS
-        task = self._loop.create_task(self._send())
+        wake = partial(ensure_due_work, self._client, DueKind.SCHEDULED_EVENTS, wake=True)
+        self._keep(self._call("wake scheduled-events", wake))
+
+    def _keep(self, call: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(call)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _send(self) -> None:
+    async def _call(self, name: str, call: Callable[[], Awaitable[None]]) -> None:
         try:
-            await ensure_due_work(self._client, DueKind.SCHEDULED_EVENTS, wake=True)
+            await call()
         except RPCError as error:
             TIMER_CALLS.labels("failed").inc()
-            log.warning("timer_call_failed", call="wake scheduled-events", error=str(error))
+            log.warning("timer_call_failed", call=name, error=str(error))
         else:
             TIMER_CALLS.labels("sent").inc()

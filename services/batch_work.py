@@ -130,9 +130,7 @@ class Work:
 
     def _load_hot_rows(self) -> None:
         """Budgets, program states, wallets; locked only when an optimistic attempt has found them changed under its hands."""
-        rule_ids = {id_ for rules in self.rule_sets.values() for id_ in rules.budgeted_rule_ids}
-        if rule_ids:
-            self.world.budgets.add(budget_rows.load(self.conn, rule_ids, lock=self.locks.hot_rows))
+        self._load_budgets()
         states = rows.load_program_states(self.conn, self.world.programs.keys(), lock=self.locks.hot_rows)
         for program_id, (state, version) in states.items():
             self.world.states[program_id] = state
@@ -147,6 +145,15 @@ class Work:
             ledger.lock_wallets(self.conn, pairs)
         if pairs:
             ledger.load_wallets(self.conn, self.books, pairs)
+
+    def _load_budgets(self) -> None:
+        """StartAgain for a budget that was taken away since the rules were read: without it they issue without a limit."""
+        wanted = {key for rules in self.rule_sets.values() for key in rules.budgets}
+        if wanted:
+            loaded = budget_rows.load(self.conn, {rule_id for rule_id, _ in wanted}, lock=self.locks.hot_rows)
+            if wanted - {(live.rule_id, live.budget.asset_id) for live in loaded}:
+                raise StartAgain
+            self.world.budgets.add(loaded)
 
     def _keys_of(self, event: Event) -> Iterable[AccountKey]:
         rules = self.rule_sets[event.program_id]

@@ -3,6 +3,7 @@
 A page's events and its end in the list commit together: whatever crashes, the next page begins where the last one ended.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import UUID
@@ -133,14 +134,15 @@ def give_up(session: Session, automation_id: UUID) -> Progress | None:
     return _fail(conn, fan_out, "internal_error: the events could not be made", is_failure=True)
 
 
-def finish(database: Database, automation_id: UUID, lanes: int) -> Made:
-    """Bring a fan-out to its end, or to where it waits, in short transactions."""
+def finish(database: Database, automation_id: UUID, lanes: int, beat: Callable[[], None] = lambda: None) -> Made:
+    """Bring a fan-out to its end, or to where it waits, in short transactions; `beat` is called after each."""
     done = Made()
     while True:
         progress = transact(database, lambda session: advance(session, automation_id, lanes))
         if progress is None:
             return done
         done = done.plus(progress.made)
+        beat()
         if progress.stage is not Stage.EXECUTING:
             return done
 

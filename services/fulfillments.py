@@ -4,6 +4,7 @@ Reads, reports, the flow of a fulfilment and the test clock all carry out a dead
 participant's lock, as reversals do.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -122,12 +123,13 @@ def attend(session: Session, organization_id: UUID, redemption_id: UUID) -> Atte
     return Attended(found, None if ends_at is None else (ends_at - database_now(conn)).total_seconds())
 
 
-def expire_all(database: Database) -> int:
-    """Carry out every deadline that has passed, each in a short transaction; how many."""
+def expire_all(database: Database, go_on: Callable[[], None]) -> int:
+    """Carry out every deadline that has passed, each in a short transaction, with a call of `go_on` after it; how many."""
     done = 0
     while keys := transact(database, lambda session: repository.due_now(psycopg_of(session), PAGE)):
         for key in keys:
             done += _expire_one(database, key)
+            go_on()
     return done
 
 
@@ -140,9 +142,9 @@ def is_pending(session: Session, redemption_id: UUID) -> bool:
     return repository.is_pending(psycopg_of(session), redemption_id)
 
 
-def ended_between(session: Session, after: datetime, until: datetime) -> list[FulfillmentKey]:
-    """Those that wait and whose deadline lies after one moment and not after another."""
-    return repository.ended_between(psycopg_of(session), after, until)
+def ended_between(session: Session, after: datetime, until: datetime, limit: int) -> list[FulfillmentKey]:
+    """The first of those that wait and whose deadline lies after one moment and not after another."""
+    return repository.ended_between(psycopg_of(session), after, until, limit)
 
 
 def in_need_of_flow(session: Session, within: timedelta, since: timedelta, limit: int) -> list[FulfillmentKey]:

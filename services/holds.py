@@ -36,6 +36,6 @@ def ending_soon(session: Session, within_seconds: float, limit: int) -> list[Dat
     return repository.holds_ending_soon(psycopg_of(session), within_seconds, limit)
 
 
-def ending_between(session: Session, after: datetime, until: datetime) -> list[DatedHold]:
-    """Open holds that the API made whose deadline lies after one moment and not after another."""
-    return repository.holds_between(psycopg_of(session), after, until)
+def ending_between(session: Session, after: datetime, until: datetime, limit: int) -> list[DatedHold]:
+    """Open holds that the API made whose deadline lies after one moment and not after another, the first first."""
+    return repository.holds_between(psycopg_of(session), after, until, limit)

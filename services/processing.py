@@ -6,8 +6,10 @@ the second time. See ADR 1 for lanes and ADR 7 for the order of locks.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from db.repositories import event_queue as queue
+from db.repositories import holds
 from db.repositories import processing as rows
 from db.session import Connection
 from domain.processing.process import Outcome
@@ -28,7 +30,8 @@ NEAR = timedelta(seconds=60)
 class Batch:
     """What one transaction did to a lane; `taken` events were loaded, of which the time box let `events` be processed.
 
-    `plans_soon`: it planned SYSTEM events of the next minute, of which the due work should hear after the commit.
+    `plans_soon`: it planned SYSTEM events of the next minute, of which the due work should hear after the commit;
+    `lowered_holds`: holds with a flow of their own that rules took from.
     """
 
     events: int = 0
@@ -38,6 +41,7 @@ class Batch:
     busy: bool = False
     oldest: datetime | None = None
     plans_soon: bool = False
+    lowered_holds: tuple[UUID, ...] = ()
 
 
 def process_batch(conn: Connection, lane: int, *, limit: int = BATCH_EVENTS, locks: Locks | None = None) -> Batch:
@@ -56,10 +60,20 @@ def process_batch(conn: Connection, lane: int, *, limit: int = BATCH_EVENTS, loc
     queue.finish(conn, lane, [item.queue_seq for item in queued[: len(outcomes)]])
     work.flush(outcomes)
     failed = sum(outcome.error_code is not None for outcome in outcomes)
-    taken = len(queued)
-    soon = any(item.due_at - item.planned_at <= NEAR for item in work.world.planned)
-    oldest = queued[0].event.created_at
-    return Batch(len(outcomes), failed, len(work.books.entries), taken=taken, oldest=oldest, plans_soon=soon)
+    return Batch(
+        len(outcomes),
+        failed,
+        len(work.books.entries),
+        taken=len(queued),
+        oldest=queued[0].event.created_at,
+        plans_soon=any(item.due_at - item.planned_at <= NEAR for item in work.world.planned),
+        lowered_holds=_lowered_holds(conn, work),
+    )
+
+
+def _lowered_holds(conn: Connection, work: Work) -> tuple[UUID, ...]:
+    dated = [record.id for _, record in work.books.changed_holds.values() if record.expires_at is not None]
+    return tuple(holds.made_by_api(conn, dated)) if dated else ()
 
 
 def give_up_or_postpone(conn: Connection, lane: int) -> Batch:

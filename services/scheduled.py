@@ -3,7 +3,8 @@
 An event and the mark that its automation has fired commit together, so that it is made once, however often this runs.
 """
 
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 from uuid import UUID
 
 from sqlmodel import Session
@@ -22,11 +23,14 @@ __all__ = [
     "due_now",
     "fire",
     "fire_due",
+    "is_anything_due",
     "next_scheduled_moment",
     "seconds_until_next",
 ]
 
 PAGE_AUTOMATIONS = 200
+# Somebody else is firing what is due.
+WAIT_SECONDS = 0.02
 
 
 def due_now(session: Session, limit: int, without: Collection[UUID] = ()) -> list[UUID]:
@@ -52,16 +56,26 @@ def fire_due(session: Session, limit: int, lanes: int) -> Made:
     return fire(session, due_now(session, limit), lanes)
 
 
-def do_what_is_due(database: Database, lanes: int) -> Made:
-    """Fire and fan out until nothing is due any more, in short transactions; the caller wakes the lanes."""
+def do_what_is_due(database: Database, lanes: int, beat: Callable[[], None] = lambda: None) -> Made:
+    """Fire and fan out until nothing is due any more, what others are firing included; the caller wakes the lanes.
+
+    In short transactions: `beat` is called after each, and may raise to end it there.
+    """
     done = Made()
-    while True:
+    while transact(database, is_anything_due):
         made = transact(database, lambda session: fire_due(session, PAGE_AUTOMATIONS, lanes))
         for key in transact(database, lambda session: fan_outs.runnable(session, PAGE_AUTOMATIONS)):
-            made = made.plus(fan_outs.finish(database, key.automation_id, lanes))
-        if not made.events:
-            return done
+            made = made.plus(fan_outs.finish(database, key.automation_id, lanes, beat))
         done = done.plus(made)
+        beat()
+        if not made.events:
+            time.sleep(WAIT_SECONDS)
+    return done
+
+
+def is_anything_due(session: Session) -> bool:
+    """Asked without waiting for locks: what another transaction is firing is due until that commits."""
+    return bool(due_now(session, 1) or fan_outs.runnable(session, 1))
 
 
 def seconds_until_next(session: Session, without: Collection[UUID]) -> float | None:

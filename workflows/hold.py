@@ -81,7 +81,7 @@ class HoldWorkflow:
 
     @workflow.signal(name=contracts.WAKE_SIGNAL)
     def wake(self) -> None:
-        """The clock may have been moved: look at the deadline again."""
+        """A rule took from it, or the clock was moved: look at it again."""
         self._changed = True
 
     @workflow.query(name=contracts.STATUS_QUERY)

@@ -28,8 +28,9 @@ DUE_REREAD = timedelta(seconds=30)
 DUE_TIMEOUT = timedelta(seconds=120)
 DUE_HEARTBEAT = timedelta(seconds=10)
 
-# As the due work: one call makes pages for about a second.
-RUN_TIMEOUT = timedelta(seconds=120)
+# One call makes pages for about a second; the first lists everybody, by a statement that has ten minutes. A worker that is
+# killed is noticed by its silence.
+RUN_TIMEOUT = timedelta(minutes=11)
 RUN_HEARTBEAT = timedelta(seconds=10)
 
 # The lanes are full, and a fan-out waits until they have room; after so many pauses it makes a page anyway, so that lanes that

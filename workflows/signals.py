@@ -202,6 +202,13 @@ def _attributes(kind: str, wanted: RedemptionInput | ReversalInput) -> TypedSear
     )
 
 
+async def wake_hold(client: Client, hold_id: UUID) -> None:
+    """Make a hold's flow look at once. Raises RPCError, with NOT_FOUND when it doesn't run."""
+    await client.get_workflow_handle(contracts.hold_workflow_id(hold_id)).signal(
+        contracts.WAKE_SIGNAL, rpc_timeout=SIGNAL_TIMEOUT
+    )
+
+
 __all__ = [
     "RPCError",
     "ensure_due_work",
@@ -213,5 +220,6 @@ __all__ = [
     "start_reversal",
     "tell_fulfillment",
     "tell_hold",
+    "wake_hold",
     "wake_lane",
 ]

@@ -67,14 +67,14 @@ def ending_soon(conn: Connection, within: timedelta, limit: int) -> list[Fulfill
     return [FulfillmentKey(*row) for row in rows]
 
 
-def ended_between(conn: Connection, after: datetime, until: datetime) -> list[FulfillmentKey]:
-    """Those waiting whose deadline lies after one moment and not after another."""
+def ended_between(conn: Connection, after: datetime, until: datetime, limit: int) -> list[FulfillmentKey]:
+    """Those waiting whose deadline lies after one moment and not after another, the first first."""
     rows = conn.execute(
         f"""
         {_KEYS} FROM {_PENDING} AND r.fulfillment_expires_at > %s AND r.fulfillment_expires_at <= %s
-        ORDER BY r.fulfillment_expires_at
+        ORDER BY r.fulfillment_expires_at LIMIT %s
         """,
-        [after, until],
+        [after, until, limit],
     )
     return [FulfillmentKey(*row) for row in rows]
 

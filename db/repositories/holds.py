@@ -1,5 +1,6 @@
 """Hold records as their flows see them: one hold with its end, and holds whose deadline is near."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -54,6 +55,18 @@ def find_hold(conn: Connection, organization_id: UUID, hold_id: UUID, descriptio
     return None if row is None else HoldRow(*row)
 
 
+def made_by_api(conn: Connection, hold_ids: Collection[UUID]) -> list[UUID]:
+    """Those of the holds that have a flow of their own: the ones that the API made."""
+    rows = conn.execute(
+        """
+        SELECT h.id FROM holds h JOIN journal_entries e ON e.id = h.entry_id
+        WHERE h.id = ANY(%s) AND e.created_by_api_key_id IS NOT NULL
+        """,
+        [list(hold_ids)],
+    )
+    return [row[0] for row in rows]
+
+
 def holds_ending_soon(conn: Connection, within_seconds: float, limit: int) -> list[DatedHold]:
     """Open holds of the API whose deadline comes soon or has passed, the first first.
 
@@ -72,14 +85,14 @@ def holds_ending_soon(conn: Connection, within_seconds: float, limit: int) -> li
     return [DatedHold(*row) for row in rows]
 
 
-def holds_between(conn: Connection, after: datetime, until: datetime) -> list[DatedHold]:
-    """Open holds of the API whose deadline lies after one moment and not after another."""
+def holds_between(conn: Connection, after: datetime, until: datetime, limit: int) -> list[DatedHold]:
+    """Open holds of the API whose deadline lies after one moment and not after another, the first first."""
     rows = conn.execute(
         """
         SELECT h.id, h.organization_id, h.program_id FROM holds h JOIN journal_entries e ON e.id = h.entry_id
         WHERE h.expires_at > %s AND h.expires_at <= %s AND h.remaining > 0 AND e.created_by_api_key_id IS NOT NULL
-        ORDER BY h.expires_at
+        ORDER BY h.expires_at LIMIT %s
         """,
-        [after, until],
+        [after, until, limit],
     )
     return [DatedHold(*row) for row in rows]

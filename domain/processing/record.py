@@ -116,7 +116,7 @@ class Record:
 
 def _is_out_of_budget(rule: CompiledRule, actions: Sequence[ExecutedAction]) -> bool:
     """Whether credits were suppressed and none was given; one of zero counts neither way."""
-    if not rule.has_budgets:
+    if not rule.budgeted:
         return False
     pairs = zip(rule.actions, actions, strict=True)
     outcomes = {done.outcome for action, done in pairs if action.type is ActionType.CREDIT}

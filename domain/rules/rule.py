@@ -116,7 +116,7 @@ def condition_faults(source: object) -> list[Fault]:
 
 @dataclass(frozen=True, slots=True)
 class CompiledRule:
-    """One version of a rule, ready to be evaluated; `history_id` names the version."""
+    """One version of a rule, ready to be evaluated; `history_id` names the version, `budgeted` the assets with a budget."""
 
     id: UUID
     history_id: UUID
@@ -128,7 +128,7 @@ class CompiledRule:
     stop_after_match: bool
     active_from: datetime | None
     active_to: datetime | None
-    has_budgets: bool = False
+    budgeted: frozenset[UUID] = frozenset()
 
     def is_in_window(self, now: datetime) -> bool:
         """Whether the server's clock lies in the rule's window: from inclusive, to exclusive."""
@@ -152,7 +152,7 @@ def compile_rule(snapshot: Mapping[str, Any], history_id: UUID) -> CompiledRule:
         stop_after_match=snapshot["stop_after_match"],
         active_from=_moment(snapshot["active_from"]),
         active_to=_moment(snapshot["active_to"]),
-        has_budgets=bool(snapshot["budgets"]),
+        budgeted=frozenset(UUID(budget["asset_id"]) for budget in snapshot["budgets"]),
     )
 
 

@@ -24,7 +24,8 @@ from domain.rules.targets import TargetKind
 class RuleSet:
     """The active rules of a program by ascending order; id 0 stands for a program that never had a rule.
 
-    `may_credit` and `may_debit` tell whether value may come to holders and leave them; a hold and a release only move it.
+    `budgets` are pairs of rule and asset. `may_credit` and `may_debit` tell whether value may come to holders and leave them; a
+    hold and a release only move it.
     """
 
     id: int
@@ -37,7 +38,7 @@ class RuleSet:
     may_debit: bool = field(init=False)
     needs_lots: bool = field(init=False)
     names_targets: bool = field(init=False)
-    budgeted_rule_ids: frozenset[UUID] = field(init=False)
+    budgets: frozenset[tuple[UUID, UUID]] = field(init=False)
     _by_event_type: Mapping[str, tuple[CompiledRule, ...]] = field(init=False, repr=False)
     _untyped: tuple[CompiledRule, ...] = field(init=False, repr=False)
 
@@ -53,7 +54,7 @@ class RuleSet:
             "may_credit": any(isinstance(action, CreditAction) for action in actions),
             "may_debit": any(isinstance(action, DebitAction | ForfeitAction | VoidHoldAction) for action in actions),
             "needs_lots": any(_needs_lots(action) for action in actions),
-            "budgeted_rule_ids": frozenset(rule.id for rule in rules if rule.has_budgets),
+            "budgets": frozenset((rule.id, asset_id) for rule in rules for asset_id in rule.budgeted),
             "names_targets": any(action.target.value is not None for action in actions),
             "_by_event_type": {name: tuple(rule for rule in rules if _admits(rule, name)) for name in types},
             "_untyped": tuple(rule for rule in rules if rule.condition.event_types is None),

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 from temporalio.service import RPCError
 
+from activities import clock as activities_clock
 from api import clock as api_clock
 from api.app import create_app
 from db.session import Database
@@ -154,6 +155,23 @@ def test_deadlines_of_fulfilments_are_visited(traveller: Tenant, machine: Stack)
     # nothing is left that is due later
     shop.hand_over(made[2], status="FULFILLED")
     shop.require_sound(machine.database)
+
+
+def test_a_call_wakes_only_so_many_flows_of_holds(
+    traveller: Tenant, money: Money, machine: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activities_clock, "MOST_PASSED_HOLDS", 1)
+    money.credit("USD", "100")
+    for hours in (72, 73, 74):
+        money.hold("USD", "10", reference_id=f"room-{hours}", expires_at=f"{hours}h")
+    with machine.database.connection() as conn:
+        found = conn.execute("SELECT id FROM holds WHERE organization_id = %s", [traveller.organization_id]).fetchall()
+    flows = [machine.client.get_workflow_handle(contracts.hold_workflow_id(id_), result_type=HoldStatus) for (id_,) in found]
+    for flow in flows:
+        poll(lambda flow=flow: machine.loop.run(is_running(flow)), 20)  # type: ignore[misc]
+    assert traveller.post(URL, {"now": ahead(traveller, hours=75)})["steps"] == 3
+    assert [machine.loop.run(flow.result()).state for flow in flows] == ["EXPIRED"] * 3
+    assert money.balance("USD") == "100.00/0.00/0.00"
 
 
 def test_scheduled_events_are_sent_and_processed_on_the_way(traveller: Tenant, machine: Stack) -> None:

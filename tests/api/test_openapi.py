@@ -34,3 +34,11 @@ def test_request_models_have_examples_that_fit(base_url: str) -> None:
         assert schema["additionalProperties"] is False, name
         for example in [schema["example"]] if "example" in schema else schema.get("examples", []):
             assert set(schema.get("required", [])) <= set(example) <= set(schema["properties"]), name
+
+
+def test_executed_actions_are_described_whole(base_url: str) -> None:
+    """events-rules.md 3.6; `tier` and `level` come with SET_TIER."""
+    described = httpx.get(f"{base_url}/openapi.json").json()["components"]["schemas"]["ExecutedAction"]["properties"]
+    always = {"index", "type", "outcome", "reason", "target"}
+    money = {"asset_id", "asset_symbol", "amount", "bucket", "reference_id", "journal_entry_id"}
+    assert set(described) == always | money | {"key", "value", "new_value", "tag", "event_name", "due_at", "automation_id"}

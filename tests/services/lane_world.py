@@ -89,6 +89,11 @@ class Shop:
         """What a worker does with one lane."""
         return LaneActivities(self.database).drain_lane(DrainInput(lane=lane))
 
+    def drain_out(self, lane: int) -> None:
+        """One lane until nothing is left but what waits; on a busy machine that may take more than one slice of time."""
+        while self.drain(lane).more:
+            pass
+
     def drain_all(self) -> list[DrainReport]:
         """Every lane, one after the other, until nothing is left but what waits for another attempt."""
         reports = []

@@ -20,6 +20,7 @@ from domain.processing.spending import Budgets
 from domain.rules.budgets import LiveBudget
 from domain.rules.rule import Rule, RuleStatus
 from runtime.ids import new_id
+from services import batch_work, rule_sets
 from services.budgets import reset_budget
 from services.processing import StartAgain, process_batch
 from services.rules import NewRule, create_rule, get_rule, update_rule
@@ -65,8 +66,11 @@ class Desk:
             return reset_budget(session, self.shop.organization_id, self.rule_id, self.shop.world.pts)
 
     def live(self) -> LiveBudget:
+        return self.live_budgets()[0]
+
+    def live_budgets(self) -> tuple[LiveBudget, ...]:
         with self.shop.database.session() as session:
-            return get_rule(session, self.shop.organization_id, self.rule_id).budgets[0]
+            return get_rule(session, self.shop.organization_id, self.rule_id).budgets
 
     def periods(self) -> list[str]:
         rows = self.shop.fetch("SELECT cause FROM budget_periods WHERE rule_id = %s ORDER BY started_at", self.rule_id)
@@ -181,6 +185,25 @@ class TestConcurrency:
         shop.send()
         shop.drain(lane)
         assert shop.balance("ann", shop.world.pts) == 14
+
+    def test_removed_between_the_rules_and_the_budgets(self, shop: Shop) -> None:
+        """The rule that had the limit never runs without it."""
+        desk = Desk(shop, "60", points(shop, "7"))
+        lane = shop.send().lane
+        assert lane is not None
+        load = rule_sets.load_rule_sets
+
+        def changed_after(*arguments: Any) -> Any:
+            found = load(*arguments)
+            if desk.live_budgets():
+                desk.update(budgets=[], actions=[shop.world.credit(amount="1")])
+            return found
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(batch_work, "load_rule_sets", changed_after)
+            shop.drain(lane)
+        assert shop.balance("ann", shop.world.pts) == 1
+        assert_books(shop.database, shop.organization_id)
 
 
 class TestWriting:

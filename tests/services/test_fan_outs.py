@@ -1,6 +1,8 @@
 """Fan-outs on a real database: one event for everybody, whatever crashes, stops or is repeated."""
 
 import asyncio
+import dataclasses
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, cast
@@ -266,8 +268,34 @@ class TestActivity:
         monkeypatch.setattr(fan_outs, "make_events", broken)
         with pytest.raises(ZeroDivisionError):
             self.step(shop, automation)
-        monkeypatch.setattr(activities, "MOST_ATTEMPTS", 1)
+        monkeypatch.setattr(activities, "MOST_FAILURES", 1)
         report = self.step(shop, automation)
         assert (report.state, report.processed) == (RunState.FAILED, 0)
         assert report.error is not None
         assert report.error.startswith("internal_error: ")
+
+    def test_a_long_step_is_heard_of(self, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(activities, "BEAT_SECONDS", 0.02)
+        automation = start_broadcast(shop)
+        beats: list[tuple[Any, ...]] = []
+        enough = threading.Event()
+
+        def slow(*arguments: Any, **options: Any) -> Progress | None:
+            assert enough.wait(10), "nobody beats"
+            return real(*arguments, **options)
+
+        def note(*details: Any) -> None:
+            beats.append(details)
+            if len(beats) == 3:
+                enough.set()
+
+        real = fan_outs.advance
+        monkeypatch.setattr(fan_outs, "advance", slow)
+        environment = ActivityEnvironment()
+        environment.on_heartbeat = note
+        environment.info = dataclasses.replace(environment.info, heartbeat_details=[4])
+        run = RunInput(automation_id=automation, organization_id=shop.organization_id, program_id=shop.world.program_id)
+        work = FanOutActivities(shop.database, cast("Any", None), LANES)
+        monkeypatch.setattr(activities, "FAN_OUT_SECONDS", 0.0)
+        assert asyncio.run(environment.run(work.run_fan_out, run)).state is RunState.EXECUTING
+        assert set(beats) == {(4,)}, "how often it has failed isn't forgotten"

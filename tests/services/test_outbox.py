@@ -8,6 +8,7 @@ from db.session import Connection, Database
 from domain.processing.process import Outcome
 from domain.processing.process import process as real_process
 from services import batch_work
+from services.event_messages import record_outcomes
 from services.event_simulation import Trial, simulate_event
 from services.processing import StartAgain, process_batch
 from tests.services.lane_world import Shop, make_shop
@@ -141,7 +142,7 @@ def recorded(conn: Connection, shop: Shop) -> int:
 
 def interrupted(conn: Connection, shop: Shop, lane: int) -> None:
     """A batch whose wallet somebody else funds between its load and its flush."""
-    flush = batch_work.record_outcomes
+    flush = record_outcomes
 
     def meanwhile(*arguments: Any) -> None:
         flush(*arguments)

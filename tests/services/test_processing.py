@@ -234,29 +234,29 @@ class TestPoison:
         assert accepted.lane is not None
         sick = [True]
         poison(lambda event: sick[0])
-        shop.drain(accepted.lane)
+        shop.drain_out(accepted.lane)
         sick[0] = False
         due_now(shop)
-        shop.drain(accepted.lane)
+        shop.drain_out(accepted.lane)
         assert shop.status(accepted.event.id) == "COMPLETED"
         assert shop.balance("ann", shop.world.pts) == 1
 
     def test_later_events_of_the_same_participant_wait_and_others_do_not(self, shop: Shop, poison: Poison) -> None:
         shop.rule({"type": "SET_ATTRIBUTE", "key": "last", "value_expression": "string(event.n)"})
         ann, other = names_in_lane(shop, 5, 2)
-        shop.drain(5)
+        shop.drain_out(5)
         first, later = shop.send(ann, {"n": 1}), shop.send(ann, {"n": 2})
         someone = shop.send(other, {"n": 3})
         sick = [True]
         poison(lambda event: event.id == first.event.id and sick[0])
-        shop.drain(5)
+        shop.drain_out(5)
         assert [shop.status(e.event.id) for e in (first, later, someone)] == ["PENDING", "RECEIVED", "COMPLETED"]
         also = shop.send(ann, {"n": 4})
-        shop.drain(5)
+        shop.drain_out(5)
         assert shop.status(also.event.id) == "RECEIVED"
         sick[0] = False
         due_now(shop)
-        shop.drain(5)
+        shop.drain_out(5)
         assert {shop.status(e.event.id) for e in (first, later, also)} == {"COMPLETED"}
         order = shop.fetch(
             "SELECT event_id FROM event_outcomes WHERE participant_id = %s ORDER BY processed_at", first.event.participant_id
@@ -287,8 +287,7 @@ class TestPoison:
             return book(*arguments)
 
         monkeypatch.setattr(activity, "give_up_or_postpone", meanwhile)
-        while shop.drain(6).more:
-            pass
+        shop.drain_out(6)
         assert others == [Batch(busy=True)]
         assert [shop.status(id_) for id_ in (culprit, bystander)] == ["PENDING", "COMPLETED"]
 

@@ -1,5 +1,6 @@
 """Scheduled events on a real database: once each, whoever fires, in order, and never for those that have to wait."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -11,12 +12,13 @@ from sqlmodel import Session
 
 from activities import automations as activities
 from activities.automations import ScheduledActivities
+from activities.clock import _Visit
 from activities.lanes import LaneActivities
 from db.repositories import automations as rows
 from db.session import Database
 from domain.lanes import lane_of
 from runtime.embedded import EmbeddedPostgres
-from services import scheduled
+from services import fan_outs, scheduled
 from services.transactions import transact
 from tests.services.automation_world import (
     HOUR,
@@ -29,6 +31,7 @@ from tests.services.automation_world import (
     record,
     schedule,
     set_automation,
+    start_broadcast,
     system_events,
 )
 from tests.services.lane_world import LANES, Shop, make_shop, together
@@ -204,6 +207,57 @@ class TestMoments:
         assert made.lanes == set(range(LANES))
         assert scheduled.do_what_is_due(shop.database, LANES).events == 0
         assert made_by(shop, later) == []
+
+    def test_what_somebody_else_is_firing_is_waited_for(self, shop: Shop) -> None:
+        automation = insert(shop, now(shop))
+        made: list[int] = []
+
+        def work() -> None:
+            scheduled.do_what_is_due(shop.database, LANES)
+            made.append(system_events(shop))
+
+        with shop.database.session() as session:
+            assert scheduled.fire_due(session, 100, LANES).events == 1
+            other = threading.Thread(target=work)
+            other.start()
+            other.join(0.3)
+            assert other.is_alive(), "the event isn't there yet"
+        other.join(10)
+        assert (made, made_by(shop, automation)) == ([1], [None])
+
+    def test_fan_outs_that_reach_nobody_dont_end_it(self, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(scheduled, "PAGE_AUTOMATIONS", 1)
+        shop.rule(broadcast("all"), condition='event.type == "start"')
+        for _ in range(3):
+            shop.send("starter", {"type": "start"})
+        shop.drain_all()
+        with shop.database.connection() as conn:
+            conn.execute("UPDATE enrollments SET status = 'CLOSED' WHERE program_id = %s", [shop.world.program_id])
+        assert scheduled.do_what_is_due(shop.database, LANES).events == 0
+        ended = "SELECT count(*) FROM automations WHERE program_id = %s AND execution_status = 'completed'"
+        assert shop.value(ended, shop.world.program_id) == 3
+
+
+class TestVisit:
+    """What the test clock does at a moment."""
+
+    def test_it_stops_in_time_and_goes_on(self, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(fan_outs.advance, "__defaults__", (10,))
+        enrol(shop, 25)
+        start_broadcast(shop)
+        beats: list[int] = []
+
+        def visit(deadline: float) -> bool:
+            visit = _Visit(shop.database, LANES, deadline, lambda: beats.append(system_events(shop)))
+            return visit.finish(now(shop))
+
+        assert not visit(deadline=0.0)
+        assert beats == [0], "it has listed them"
+        assert not visit(deadline=0.0)
+        assert beats == [0, 10]
+        assert visit(deadline=float("inf"))
+        assert system_events(shop) == 26
+        assert shop.value("SELECT count(*) FROM event_queue") == 0
 
 
 class TestActivity:

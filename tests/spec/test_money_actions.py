@@ -1,14 +1,19 @@
 """HOLD, RELEASE, FORFEIT, VOID_HOLD and settles by rules (events-rules.md 6.5-6.9, 7.4), over HTTP on the running product."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
+from temporalio.service import RPCError
 
 from tests.support.books import assert_books
 from tests.support.club import Club, actions, outcomes
-from tests.support.stack import poll
+from tests.support.stack import Stack, poll
+from workflows import contracts
+from workflows.contracts import HoldState, HoldStatus
 
 ZERO = ("0.00", "0.00", "0.00")
 
@@ -156,6 +161,30 @@ def test_a_hold_of_a_rule_ends_at_its_deadline(club: Club, symbol: str) -> None:
     assert [action for action, _ in entries] == ["CREDIT", "HOLD", "RELEASE", "HOLD", "HOLD", "RELEASE"]
     assert [text for action, text in entries if action == "RELEASE"] == ["Hold expired"] * 2
     assert due[0] == datetime.fromisoformat(soon)
+
+
+def test_the_flow_of_a_hold_hears_that_a_rule_released_it(club: Club, stack: Stack) -> None:
+    on(club, "earn", club.credit("10", "MILES"))
+    on(club, "give back", act(club, "RELEASE", reference_id="room"))
+    club.completed({"type": "earn"})
+    wanted = {"program_id": club.program_id, "asset_id": club.assets["MILES"], "amount": "4", "reference_id": "room"}
+    path = f"/v1/participants/{club.participant_id('ann')}/balances/hold"
+    club.tenant.post(path, {**wanted, "description": "Room 12", "expires_at": "8760h"})
+    with club.database.connection() as conn:
+        found = conn.execute("SELECT id FROM holds WHERE organization_id = %s", [club.tenant.organization_id]).fetchone()
+    assert found is not None
+    flow = stack.client.get_workflow_handle(contracts.hold_workflow_id(found[0]), result_type=HoldStatus)
+    poll(lambda: stack.loop.run(is_running(flow)))
+    club.completed({"type": "give back"})
+    ended = stack.loop.run(asyncio.wait_for(flow.result(), 20))
+    assert (ended.state, ended.hold and ended.hold.remaining) == (HoldState.ENDED, "0.00")
+
+
+async def is_running(flow: WorkflowHandle[Any, Any]) -> bool:
+    try:
+        return (await flow.describe()).status is WorkflowExecutionStatus.RUNNING
+    except RPCError:
+        return False
 
 
 def test_an_event_whose_third_action_fails_leaves_nothing_but_its_reason(club: Club) -> None:

@@ -6,13 +6,16 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
+from activities import automations
 from runtime.ids import new_id
+from services import fan_outs
 from tests.services.automation_world import enrol, made_by, record
 from tests.services.lane_world import Shop
 from tests.services.rule_world import make_organization, make_world, set_status
@@ -236,6 +239,37 @@ class TestOnTheRunningProduct:
         assert made_by(shop, run.automation_id) == people
         described = stack.loop.run(stack.client.get_workflow_handle(contracts.SCHEDULED_WORKFLOW_ID).describe())
         assert described.status is WorkflowExecutionStatus.RUNNING
+
+    def fail(self, monkeypatch: pytest.MonkeyPatch, run: RunInput, *failures: Exception) -> None:
+        """Let the pages of a fan-out fail in these ways before one works; two failures of its own are one too many."""
+        left = list(failures)
+
+        def make_events(conn: Any, firings: Any, *rest: Any) -> Any:
+            if left and firings and firings[0].automation.id == run.automation_id:
+                raise left.pop(0)
+            return real(conn, firings, *rest)
+
+        real = fan_outs.make_events
+        monkeypatch.setattr(fan_outs, "make_events", make_events)
+        monkeypatch.setattr(automations, "MOST_FAILURES", 2)
+
+    def test_a_database_that_was_away_is_no_failure(self, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+        shop = self.shop(stack)
+        people = enrol(shop, 20)
+        run = self.broadcast(shop)
+        self.fail(monkeypatch, run, psycopg.OperationalError(), psycopg.OperationalError(), ZeroDivisionError())
+        stack.loop.run(start_automation_run(stack.client, run))
+        result: RunStatus = stack.loop.run(handle_of(stack.client, run).result())
+        assert (result.phase, made_by(shop, run.automation_id)) == ("COMPLETED", people)
+
+    def test_it_is_given_up_after_failures_of_its_own(self, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+        shop = self.shop(stack)
+        enrol(shop, 20)
+        run = self.broadcast(shop)
+        self.fail(monkeypatch, run, ZeroDivisionError(), psycopg.OperationalError(), ZeroDivisionError())
+        stack.loop.run(start_automation_run(stack.client, run))
+        result: RunStatus = stack.loop.run(handle_of(stack.client, run).result())
+        assert (result.phase, result.processed, made_by(shop, run.automation_id)) == ("FAILED", 0, [])
 
     def test_a_cancelled_one_is_stopped_in_the_database_too(self, stack: Stack) -> None:
         shop = self.shop(stack)

@@ -204,12 +204,12 @@ def test_temporal_is_down_over_the_deadline(real: Database, loop: LoopThread, tm
         settings = settings_for(real, temporal)
         client = loop.run(connect(settings))
         with run_worker(settings, loop):
-            purse, hold = deposit(real, 3)
+            purse, hold = deposit(real, 8)
             loop.run(start_hold(client, hold))
             flow = handle_of(client, hold)
             loop.run(until(lambda: _has_looked(flow)))
             temporal.stop()
-            time.sleep(3)
+            time.sleep(8)
             assert purse.entries() == ["CREDIT", "HOLD"]
             temporal.start()
             poll(lambda: purse.entries() == ["CREDIT", "HOLD", "RELEASE"], 30)
