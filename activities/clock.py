@@ -43,8 +43,9 @@ class ClockActivities:
     def move_clock(self, call: ClockInput) -> ClockReport:
         """Visit due moments in order, up to the target or the end of the slice."""
         deadline = time.monotonic() + SLICE_SECONDS
-        here = transact(self.database, lambda session: clock.begin(session, call.target))
-        report = _resumed() or ClockReport(now=here)
+        now = transact(self.database, lambda session: clock.begin(session, call.target))
+        report = _resumed() or ClockReport(now=now, visited=call.after or now)
+        here = report.visited or now
         visit = _Visit(self.database, self.lanes, deadline, lambda: activity.heartbeat(report))
         if not visit.finish(here):
             return report
@@ -53,7 +54,7 @@ class ClockActivities:
             if not room:
                 return report
             passed, move = self._advance(here, call.target, room)
-            here = move.moment
+            here = report.visited = move.moment
             report.steps += move.is_due
             report.now = move.now
             report.passed_holds += passed.holds

@@ -189,7 +189,7 @@ class Work:
 
     def _load_missing(self, missing: MissingState, event: Event) -> None:
         if isinstance(missing, MissingHolder):
-            self._lock_late(missing.holder_id)
+            self._lock_late(event.organization_id, missing.holder_id)
         elif isinstance(missing, MissingExternalId):
             name = (missing.organization_id, missing.external_id)
             found = rows.find_external_ids(self.conn, [name])
@@ -205,14 +205,18 @@ class Work:
         else:
             raise missing
 
-    def _lock_late(self, holder_id: UUID) -> None:
-        """Lock a target that only the evaluation named. Waiting for it would break the order of locks, so nobody waits."""
-        if self.is_dry or rows.lock_holders_at_once(self.conn, {holder_id}):
+    def _lock_late(self, organization_id: UUID, holder_id: UUID) -> None:
+        """Lock a target that only the evaluation named. Waiting for it would break the order of locks, so nobody waits.
+
+        Another organization's holder is absent, and not locked either: nobody can make a foreign batch wait.
+        """
+        find = rows.existing_holders if self.is_dry else rows.lock_holders_at_once
+        if find(self.conn, organization_id, {holder_id}):
             self._take_in({holder_id})
-        elif rows.existing_holders(self.conn, {holder_id}):
+        elif rows.existing_holders(self.conn, organization_id, {holder_id}):
             raise StartAgain(holders=frozenset({holder_id}))
         else:
-            self.world.absent.add(holder_id)
+            self.world.absent.add((organization_id, holder_id))
 
     # ------------------------------------------------------------ flushing
     def flush(self, outcomes: Sequence[Outcome]) -> None:

@@ -24,6 +24,7 @@ class ClockWorkflow:
         ends_at = workflow.now() + timedelta(seconds=start.seconds)
         while not self._result.reached and workflow.now() < ends_at:
             report = await self._move(start)
+            start = start.model_copy(update={"after": report.visited})
             self._note(report)
             await self._wake(report)
         return self._result

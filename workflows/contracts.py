@@ -341,16 +341,21 @@ class RedemptionStatus(BaseModel):
 
 
 class ClockInput(BaseModel):
-    """A move of the test clock, and for how many seconds it may go on."""
+    """A move of the test clock, for how many seconds it may go on, and the moment up to which everything is done."""
 
     target: datetime
     seconds: float = 60.0
+    after: datetime | None = None
 
 
 class ClockReport(BaseModel):
-    """Where the clock is after a slice of a move, what it visited on the way, and whether the target is reached."""
+    """Where the clock is after a slice of a move, what it visited on the way, and whether the target is reached.
+
+    `visited` is the last moment that it went to; moments that the running clock has passed since are still to be visited.
+    """
 
     now: datetime
+    visited: datetime | None = None
     steps: int = 0
     reached: bool = False
     passed_holds: list[HoldInput] = Field(default_factory=list)

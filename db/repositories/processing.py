@@ -30,17 +30,21 @@ class LoadedHolder:
     state: EntityState
 
 
-def lock_holders_at_once(conn: Connection, holder_ids: Collection[UUID]) -> set[UUID]:
-    """Lock holders out of order, but only those nobody else has: it never waits, so it can't deadlock."""
+def lock_holders_at_once(conn: Connection, organization_id: UUID, holder_ids: Collection[UUID]) -> set[UUID]:
+    """Lock an organization's holders out of order, but only those nobody else has: it never waits, so it can't deadlock."""
     rows = conn.execute(
-        "SELECT id FROM holders WHERE id = ANY(%s::uuid[]) ORDER BY id FOR UPDATE SKIP LOCKED", [arrays.uuids(holder_ids)]
+        "SELECT id FROM holders WHERE id = ANY(%s::uuid[]) AND organization_id = %s ORDER BY id FOR UPDATE SKIP LOCKED",
+        [arrays.uuids(holder_ids), organization_id],
     )
     return {row[0] for row in rows}
 
 
-def existing_holders(conn: Connection, holder_ids: Collection[UUID]) -> set[UUID]:
-    """Which of these ids are holders at all."""
-    return {row[0] for row in conn.execute("SELECT id FROM holders WHERE id = ANY(%s::uuid[])", [arrays.uuids(holder_ids)])}
+def existing_holders(conn: Connection, organization_id: UUID, holder_ids: Collection[UUID]) -> set[UUID]:
+    """Which of these ids are holders of the organization at all."""
+    rows = conn.execute(
+        "SELECT id FROM holders WHERE id = ANY(%s::uuid[]) AND organization_id = %s", [arrays.uuids(holder_ids), organization_id]
+    )
+    return {row[0] for row in rows}
 
 
 def load_holders(conn: Connection, holder_ids: Collection[UUID], *, with_programs: bool) -> list[LoadedHolder]:

@@ -128,7 +128,7 @@ class World:
     """Everything the events of a batch can see and change.
 
     `memberships` has the ACTIVE groups of participants, oldest membership first, where a rule set reads them. `absent` holds
-    ids, and (organization, external id) pairs, that were looked up and don't exist.
+    ids, and (organization, id) and (organization, external id) pairs, that were looked up and don't exist.
     """
 
     books: Books
@@ -149,7 +149,7 @@ class World:
         found = self.holders.get(holder_id)
         if found is not None:
             return found if found.organization_id == organization_id else None
-        if holder_id in self.absent:
+        if holder_id in self.absent or (organization_id, holder_id) in self.absent:
             return None
         raise MissingHolder(holder_id)
 

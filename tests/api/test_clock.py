@@ -18,6 +18,7 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 from temporalio.service import RPCError
 
 from activities import clock as activities_clock
+from activities import clock as clock_activity
 from api import clock as api_clock
 from api.app import create_app
 from db.session import Database
@@ -190,6 +191,16 @@ def test_scheduled_events_are_sent_and_processed_on_the_way(traveller: Tenant, m
     assert all(timedelta(0) <= gap - timedelta(days=30) < timedelta(seconds=20) for gap in gaps)
     assert club.balance("ann", "MILES") == "0.00"
     assert_books(machine.database, traveller.organization_id)
+
+
+def test_a_move_of_many_slices(traveller: Tenant, money: Money, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it changes from one call of its activity to the next, each moment is a step of its own."""
+    monkeypatch.setattr(clock_activity, "SLICE_SECONDS", 0.05)
+    start = shown(traveller) + timedelta(hours=1)
+    for number in range(12):
+        money.credit("MILES", "1", expires_at=format_timestamp(start + timedelta(minutes=number)))
+    assert traveller.post(URL, {"now": format_timestamp(start + timedelta(hours=1))})["steps"] == 12
+    assert money.balance("MILES") == "0/0/0"
 
 
 def test_two_moves_at_once_are_served_one_after_the_other(traveller: Tenant, money: Money) -> None:

@@ -321,6 +321,21 @@ class TestLocks:
         shop.drain(lane)
         assert shop.balance("bob", shop.world.pts) == 2
 
+    def test_a_target_of_another_organization_is_absent_and_never_locked(self, shop: Shop) -> None:
+        stranger = make_shop(shop.database)
+        foreign = stranger.send("zed").event.participant_id
+        stranger.drain_all()
+        shop.rule(shop.world.credit(amount="1", target={"type": "PARTICIPANT", "id": str(foreign)}))
+        accepted = shop.send("ann")
+        assert accepted.lane is not None
+        with shop.database.connection() as holder:
+            holder.execute("SELECT 1 FROM holders WHERE id = %s FOR UPDATE", [foreign])
+            with shop.database.connection() as conn:
+                assert process_batch(conn, accepted.lane).failed == 1
+        assert shop.status(accepted.event.id) == "FAILED"
+        code = shop.value("SELECT error_code FROM event_outcomes WHERE event_id = %s", accepted.event.id)
+        assert code == "target_not_found"
+
     def test_a_programs_counter_under_all_lanes(self, shop: Shop, logs: list[Any]) -> None:
         shop.rule({"type": "COUNTER", "key": "n", "value": "1", "target": {"type": "PROGRAM"}})
         before = shop.deadlocks()

@@ -27,6 +27,7 @@ def test_7_3_1_amounts_are_exact_before_rounding() -> None:
     assert value("event.amount * 0.03", {"amount": Decimal("33.33")}) == Decimal("0.9999")
 
 
+@pytest.mark.example("events-rules.md", "7.3.2")
 @pytest.mark.parametrize(
     "source",
     [
