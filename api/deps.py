@@ -11,6 +11,8 @@ from sqlmodel import Session
 from api.admission import Principal
 from api.schemas.types import Uuid
 from db.session import Database
+from runtime.settings import Settings
+from runtime.webhook_secrets import WebhookSecrets
 from services.transactions import transact
 
 T = TypeVar("T")
@@ -45,6 +47,17 @@ class Call:
         """`Prefer: handling=strict`: refuse amounts with more decimals than the asset has."""
         preferences = ",".join(self.request.headers.getlist("prefer")).replace(";", ",").split(",")
         return any(part.replace(" ", "").replace('"', "").lower() == "handling=strict" for part in preferences)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the app that serves the request."""
+        found: Settings = self.request.app.state.settings
+        return found
+
+    @property
+    def webhook_secrets(self) -> WebhookSecrets:
+        """What makes and seals secrets of webhooks."""
+        return WebhookSecrets(self.settings)
 
     def run(self, work: Callable[[Session], T]) -> T:
         """Run a use case in one transaction and commit, before anything is answered; deadlocks are run again.

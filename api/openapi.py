@@ -28,6 +28,7 @@ TAGS = [
     {"name": "Transfers", "description": "Existing value moves between participants and groups."},
     {"name": "Events", "description": "Signals about participants, stored first and processed in order."},
     {"name": "Rules", "description": "CEL conditions with actions, evaluated for every event."},
+    {"name": "Rewards", "description": "The catalog of what participants can redeem their balance for."},
     {"name": "Ledger", "description": "Journal entries and reports."},
     {"name": "Test clock", "description": "For tests and trials, with `OPENSCRIP_TEST_CLOCK=1`: play a year in seconds."},
     {"name": "Operations", "description": "Health, readiness and metrics; no key needed."},

@@ -21,6 +21,7 @@ from api.errors import PayloadTooLarge, UnsupportedMediaType
 from api.idempotency import FIELD, HEADER, apply_header, takes_key
 from api.jsontext import parse_json, printable
 from api.schemas.common import RequestModel
+from api.schemas.urls import IS_PRIVATE_ALLOWED
 from api.validation import Located, arrange, cross_faults, located, model_in, received
 from domain.errors import BadRequest, Fault, bad_request
 
@@ -94,6 +95,7 @@ class _Reader:
         asked, query_errors = request_params_to_args(wanted.query_params, request.query_params)
         errors += query_errors
         if self.body_field is not None:
+            IS_PRIVATE_ALLOWED.set(request.app.state.settings.webhook_allow_private)
             body, body_errors = self.body_field.validate(form.body, {}, loc=("body",))
             values[wanted.body_params[0].name] = body
             errors += body_errors or []

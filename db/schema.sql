@@ -36,6 +36,12 @@ CREATE FUNCTION public.refuse_change() RETURNS trigger
 BEGIN
     RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'restrict_violation';
 END $$;
+CREATE FUNCTION public.refuse_oversold() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'reward % would be oversold', NEW.id USING ERRCODE = 'check_violation';
+END $$;
 CREATE FUNCTION public.require_zero_sum() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -443,6 +449,55 @@ CREATE UNLOGGED TABLE public.rate_buckets (
     tokens double precision NOT NULL,
     updated_at timestamp with time zone NOT NULL
 );
+CREATE TABLE public.reward_units (
+    reward_id uuid NOT NULL,
+    participant_id uuid NOT NULL,
+    units bigint NOT NULL,
+    CONSTRAINT reward_units_units_check CHECK ((units >= 0))
+);
+CREATE TABLE public.rewards (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    program_id uuid NOT NULL,
+    asset_id uuid NOT NULL,
+    name text NOT NULL,
+    description text,
+    category text,
+    redemption_type text NOT NULL,
+    unit_cost numeric(38,18) NOT NULL,
+    max_total integer,
+    max_per_participant integer,
+    redeemed_count bigint DEFAULT 0 NOT NULL,
+    status text NOT NULL,
+    is_sold_out boolean DEFAULT false NOT NULL,
+    available_from timestamp with time zone,
+    available_until timestamp with time zone,
+    metadata json NOT NULL,
+    fulfillment_type text NOT NULL,
+    fulfillment_url text,
+    fulfillment_timeout text,
+    fulfillment_secret bytea,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT rewards_active_has_stock CHECK (((status <> 'ACTIVE'::text) OR (max_total IS NULL) OR (redeemed_count < max_total))),
+    CONSTRAINT rewards_fulfillment_type_check CHECK ((fulfillment_type = ANY (ARRAY['none'::text, 'manual'::text, 'webhook'::text]))),
+    CONSTRAINT rewards_max_per_participant_check CHECK ((max_per_participant > 0)),
+    CONSTRAINT rewards_max_total_check CHECK ((max_total > 0)),
+    CONSTRAINT rewards_redeemed_count_check CHECK ((redeemed_count >= 0)),
+    CONSTRAINT rewards_redemption_type_check CHECK ((redemption_type = ANY (ARRAY['UNIT_BASED'::text, 'AMOUNT_BASED'::text]))),
+    CONSTRAINT rewards_sold_out CHECK (((NOT is_sold_out) OR ((status = 'OUT_OF_STOCK'::text) AND (max_total IS NOT NULL) AND (redeemed_count >= max_total)))),
+    CONSTRAINT rewards_status_check CHECK ((status = ANY (ARRAY['DRAFT'::text, 'ACTIVE'::text, 'OUT_OF_STOCK'::text, 'ARCHIVED'::text]))),
+    CONSTRAINT rewards_timeout CHECK (
+CASE fulfillment_type
+    WHEN 'none'::text THEN (fulfillment_timeout IS NULL)
+    WHEN 'webhook'::text THEN (fulfillment_timeout IS NOT NULL)
+    ELSE true
+END),
+    CONSTRAINT rewards_unit_cost_check CHECK ((unit_cost > (0)::numeric)),
+    CONSTRAINT rewards_units_only CHECK (((redemption_type = 'UNIT_BASED'::text) OR ((max_total IS NULL) AND (max_per_participant IS NULL) AND (redeemed_count = 0)))),
+    CONSTRAINT rewards_webhook CHECK ((((fulfillment_type = 'webhook'::text) = (fulfillment_url IS NOT NULL)) AND ((fulfillment_type = 'webhook'::text) = (fulfillment_secret IS NOT NULL)))),
+    CONSTRAINT rewards_window CHECK ((available_from < available_until))
+);
 CREATE TABLE public.rule_budgets (
     rule_id uuid NOT NULL,
     asset_id uuid NOT NULL,
@@ -641,6 +696,10 @@ ALTER TABLE ONLY public.programs
     ADD CONSTRAINT programs_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.rate_buckets
     ADD CONSTRAINT rate_buckets_pkey PRIMARY KEY (organization_id);
+ALTER TABLE ONLY public.reward_units
+    ADD CONSTRAINT reward_units_pkey PRIMARY KEY (reward_id, participant_id);
+ALTER TABLE ONLY public.rewards
+    ADD CONSTRAINT rewards_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.rule_budgets
     ADD CONSTRAINT rule_budgets_pkey PRIMARY KEY (rule_id, asset_id);
 ALTER TABLE ONLY public.rule_history
@@ -697,6 +756,9 @@ CREATE INDEX postings_pair ON public.postings USING btree (entity_id, asset_id, 
 CREATE INDEX program_assets_asset ON public.program_assets USING btree (asset_id, linked_at);
 CREATE INDEX programs_created ON public.programs USING btree (organization_id, created_at, id);
 CREATE INDEX programs_name ON public.programs USING btree (organization_id, name, created_at, id);
+CREATE INDEX rewards_created ON public.rewards USING btree (program_id, created_at, id);
+CREATE INDEX rewards_name ON public.rewards USING btree (program_id, name, created_at, id);
+CREATE UNIQUE INDEX rewards_open_name ON public.rewards USING btree (program_id, name) WHERE (status <> 'ARCHIVED'::text);
 CREATE INDEX rule_history_rule ON public.rule_history USING btree (rule_id, changed_at, id);
 CREATE INDEX rule_sets_program ON public.rule_sets USING btree (program_id, id DESC);
 CREATE UNIQUE INDEX rules_active_order ON public.rules USING btree (program_id, "order") WHERE (status = 'ACTIVE'::text);
@@ -720,6 +782,7 @@ CREATE TRIGGER budget_periods_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON
 CREATE TRIGGER journal_entries_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.journal_entries FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 CREATE TRIGGER postings_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.postings FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 CREATE TRIGGER postings_zero_sum AFTER INSERT ON public.postings REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION public.require_zero_sum();
+CREATE TRIGGER rewards_not_oversold BEFORE UPDATE OF redeemed_count ON public.rewards FOR EACH ROW WHEN (((new.redeemed_count > old.redeemed_count) AND (new.redeemed_count > new.max_total))) EXECUTE FUNCTION public.refuse_oversold();
 CREATE TRIGGER rule_history_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.rule_history FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
@@ -739,6 +802,16 @@ ALTER TABLE ONLY public.program_states
     ADD CONSTRAINT program_states_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.programs(id);
 ALTER TABLE ONLY public.programs
     ADD CONSTRAINT programs_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+ALTER TABLE ONLY public.reward_units
+    ADD CONSTRAINT reward_units_participant_id_fkey FOREIGN KEY (participant_id) REFERENCES public.participants(id);
+ALTER TABLE ONLY public.reward_units
+    ADD CONSTRAINT reward_units_reward_id_fkey FOREIGN KEY (reward_id) REFERENCES public.rewards(id);
+ALTER TABLE ONLY public.rewards
+    ADD CONSTRAINT rewards_asset_id_fkey FOREIGN KEY (asset_id) REFERENCES public.assets(id);
+ALTER TABLE ONLY public.rewards
+    ADD CONSTRAINT rewards_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+ALTER TABLE ONLY public.rewards
+    ADD CONSTRAINT rewards_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.programs(id);
 ALTER TABLE ONLY public.rule_budgets
     ADD CONSTRAINT rule_budgets_asset_id_fkey FOREIGN KEY (asset_id) REFERENCES public.assets(id);
 ALTER TABLE ONLY public.rule_budgets

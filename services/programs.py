@@ -85,11 +85,17 @@ def get_program(session: Session, organization_id: UUID, program_id: UUID, *, fi
     return program
 
 
-def get_open_program(session: Session, organization_id: UUID, program_id: UUID, *, field: str | None = None) -> Program:
-    """A program that isn't ARCHIVED and stays so until commit; NotFound, ProgramArchived."""
+def lock_program(session: Session, organization_id: UUID, program_id: UUID, *, field: str | None = None) -> Program:
+    """A program whose status stays as it is until commit; NotFound, with `field` when the id came from a body."""
     program = repository.find(session, organization_id, program_id, lock="share")
     if program is None:
         raise not_found("program", program_id, field)
+    return program
+
+
+def get_open_program(session: Session, organization_id: UUID, program_id: UUID, *, field: str | None = None) -> Program:
+    """A program that isn't ARCHIVED and stays so until commit; NotFound, ProgramArchived."""
+    program = lock_program(session, organization_id, program_id, field=field)
     require_open(program)
     return program
 

@@ -1,5 +1,6 @@
 """Real servers for the tests: one ephemeral Postgres per test process, the API on a socket, Temporal where flows run."""
 
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,10 @@ from tests.support.stack import Stack, run_stack
 # how long an example takes says something about the machine, nothing about the code
 hypothesis_settings.register_profile("openscrip", deadline=None)
 hypothesis_settings.load_profile("openscrip")
+
+
+# what seals secrets of webhooks
+SECRET_KEY = b64encode(bytes(range(32))).decode()
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +58,7 @@ def settings(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Set
         temporal_address="127.0.0.1:1",
         data_dir=Path(tmp_path_factory.mktemp("data")),
         rate_limit="off",
+        secret_key=SECRET_KEY,
     )
 
 

@@ -14,10 +14,13 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from domain.durations import DurationError, parse_duration
+from domain.errors import Fault
+from domain.event_data import encode_event_data
 from domain.money import AmountError, parse_amount, parse_signed
 from domain.timestamps import TimestampError, parse_timestamp
 
 MAX_FREE_FORM_DEPTH = 32
+MAX_METADATA_BYTES = 16 * 1024
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _REFERENCE = re.compile(r"[A-Za-z0-9._:@-]+", re.ASCII)
@@ -25,16 +28,17 @@ _INTEGER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
 
 class FormFault(ValueError):
-    """A value that doesn't have the form asked for; `reason` is one of conventions.md."""
+    """A value that doesn't have the form asked for; `reason` is one of conventions.md, `expected` if not the form's own."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, expected: str | None = None) -> None:
         self.reason = reason
+        self.expected = expected
         super().__init__(message)
 
 
-def refuse(reason: str, message: str) -> NoReturn:
+def refuse(reason: str, message: str, expected: str | None = None) -> NoReturn:
     """Refuse a value inside a form's reader."""
-    raise FormFault(reason, message)
+    raise FormFault(reason, message, expected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,8 @@ class Form:
         try:
             return self.read(value)
         except (FormFault, AmountError, DurationError) as fault:
-            raise PydanticCustomError(fault.reason, "{text}", {"text": str(fault), "expected": self.expected}) from None
+            expected = getattr(fault, "expected", None) or self.expected
+            raise PydanticCustomError(fault.reason, "{text}", {"text": str(fault), "expected": expected}) from None
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.check)
@@ -211,6 +216,14 @@ def _tag(value: object) -> str:
     return _state_key(_state_key(value).lower())
 
 
+def _metadata(value: object) -> dict[str, Any]:
+    found = _free_form(value)
+    encoded = encode_event_data(found, "metadata", max_bytes=MAX_METADATA_BYTES)
+    if isinstance(encoded, Fault):
+        refuse(encoded.reason, encoded.message)
+    return found
+
+
 def _free_form(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         refuse("invalid", "Must be an object")
@@ -270,7 +283,9 @@ IdempotencyKey = Annotated[str, text(255)]
 StateKey = Annotated[str, Form(_state_key, "state key", {"type": "string", "minLength": 1, "maxLength": 255})]
 Tag = Annotated[str, Form(_tag, "tag", {"type": "string", "minLength": 1, "maxLength": 255})]
 AttributeValue = Annotated[str, text(4096)]
-FreeForm = Annotated[dict[str, Any], Form(_free_form, "object", {"type": "object", "additionalProperties": True})]
+_OPEN_SCHEMA = {"type": "object", "additionalProperties": True}
+FreeForm = Annotated[dict[str, Any], Form(_free_form, "object", _OPEN_SCHEMA)]
+Metadata = Annotated[dict[str, Any], Form(_metadata, "object", _OPEN_SCHEMA)]
 Text255 = Annotated[str, text(255)]
 Text500 = Annotated[str, text(500)]
 Text1000 = Annotated[str, text(1000)]

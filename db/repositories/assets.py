@@ -108,12 +108,14 @@ def has_entries(session: Session, program_id: UUID, asset_id: UUID) -> bool:
 
 
 def is_in_use(session: Session, program_id: UUID, asset_id: UUID) -> bool:
-    """Whether a rule of the program that isn't archived names the asset in an action or a budget."""
+    """Whether a rule of the program that isn't archived names the asset in an action or a budget, or a reward costs it."""
     found = psycopg_of(session).execute(
-        "SELECT EXISTS (SELECT 1 FROM rules WHERE program_id = %s AND status <> 'ARCHIVED'"
-        " AND (strpos(lower(actions::text), %s) > 0"
-        " OR EXISTS (SELECT 1 FROM rule_budgets b WHERE b.rule_id = rules.id AND b.asset_id = %s)))",
-        (program_id, str(asset_id), asset_id),
+        "SELECT EXISTS (SELECT 1 FROM rules WHERE program_id = %(program)s AND status <> 'ARCHIVED'"
+        " AND (strpos(lower(actions::text), %(asset)s::text) > 0"
+        " OR EXISTS (SELECT 1 FROM rule_budgets b WHERE b.rule_id = rules.id AND b.asset_id = %(asset)s::uuid)))"
+        " OR EXISTS (SELECT 1 FROM rewards WHERE program_id = %(program)s AND status <> 'ARCHIVED'"
+        " AND asset_id = %(asset)s::uuid)",
+        {"program": program_id, "asset": str(asset_id)},
     )
     return bool(_single(found.fetchone()))
 

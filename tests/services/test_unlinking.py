@@ -10,8 +10,12 @@ import pytest
 from sqlmodel import Session
 
 from db.session import Database
+from domain.rewards import RedemptionType, RewardStatus
+from runtime.settings import Settings
+from runtime.webhook_secrets import WebhookSecrets
 from services import assets, wallets
 from services.organizations import list_api_keys
+from services.rewards import NewReward, create_reward
 from services.state import Author
 from tests.api.routes.money import Money
 from tests.support.books import assert_books
@@ -73,3 +77,14 @@ def test_a_wallet_that_goes_takes_nothing(database: Database, money: Money) -> N
     assert money.api.post(link, {"asset_id": str(cash)}, 201)["program_ids"] == [money.program]
     assert money.in_wallet("CASH") == "0.00"
     assert_books(database, tenant)
+
+
+def test_an_asset_that_a_reward_is_made_for_keeps_its_link(database: Database, money: Money) -> None:
+    program, cash, tenant = UUID(money.program), UUID(money.asset("CASH")), money.api.organization_id
+    new = NewReward("Mug", RedemptionType.UNIT_BASED, cash, Decimal(5), RewardStatus.ACTIVE)
+    refused = meanwhile(
+        database,
+        lambda session: create_reward(session, tenant, program, new, WebhookSecrets(Settings()), is_strict=False),
+        lambda: money.api.call("DELETE", f"/v1/programs/{program}/assets/{cash}", 409),
+    )
+    assert refused["details"] == {"reason": "in_use"}
