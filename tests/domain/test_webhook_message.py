@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import time
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -74,25 +75,24 @@ def test_while_secrets_overlap_each_signs_the_new_one_first() -> None:
     )
 
 
-@given(st.binary(max_size=200), st.binary(min_size=24, max_size=64), st.integers(0, 2**40))
-def test_receivers_verify_what_was_signed_and_nothing_else(body: bytes, key: bytes, timestamp: int) -> None:
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=200), st.binary(min_size=24, max_size=64))
+def test_receivers_verify_what_was_signed_and_nothing_else(text: str, key: bytes) -> None:
+    body, now = text.encode(), int(time.time())
     secret = "whsec_" + base64.b64encode(key).decode()
-    headers = signed_headers(MESSAGE, timestamp, body, [OTHER, secret])
+    headers = signed_headers(MESSAGE, now, body, [OTHER, secret])
     received = Received("POST", "/", headers, body)
-    assert is_signed_by(received, secret, now=timestamp)
-    assert is_signed_by(received, OTHER, now=timestamp + 300)
-    assert not is_signed_by(received, OTHER, now=timestamp + 301)
-    assert not is_signed_by(received, OTHER, now=timestamp - 301)
-    assert not is_signed_by(received, SECRET, now=timestamp)
+    assert is_signed_by(received, secret)
+    assert is_signed_by(received, OTHER)
+    assert not is_signed_by(received, SECRET)
     for changed in (
         Received("POST", "/", headers, body + b" "),
         Received("POST", "/", {**headers, "webhook-id": str(ORGANIZATION)}, body),
-        Received("POST", "/", {**headers, "webhook-timestamp": str(timestamp + 1)}, body),
+        Received("POST", "/", {**headers, "webhook-timestamp": str(now + 1)}, body),
     ):
-        assert not is_signed_by(changed, secret, now=timestamp)
+        assert not is_signed_by(changed, secret)
 
 
-@pytest.mark.parametrize("secret", ["whsec_%%%", "whsec_AAE", "sk_live", "whsec_AAEC\n"])
+@pytest.mark.parametrize("secret", ["whsec_%%%", "whsec_AAE", "sk_live", "whsec_AAEC\n", "whsec_"])
 def test_what_is_no_secret_is_refused_without_being_shown(secret: str) -> None:
     with pytest.raises(ValueError, match="not a webhook secret") as caught:
         sign(secret, MESSAGE, TIMESTAMP, BODY)
