@@ -13,6 +13,12 @@ class MessageType(StrEnum):
 
     EVENT_COMPLETED = "event.completed"
     EVENT_FAILED = "event.failed"
+    REDEMPTION_COMPLETED = "redemption.completed"
+    REDEMPTION_REVERSED = "redemption.reversed"
+    REDEMPTION_FULFILLED = "redemption.fulfilled"
+    REDEMPTION_FULFILLMENT_FAILED = "redemption.fulfillment_failed"
+    BALANCE_CREDITED = "balance.credited"
+    BALANCE_DEBITED = "balance.debited"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,13 +25,16 @@ from domain.errors import (
 from domain.ledger.accounts import NIL, AccountKey, AssetTerms, EntityType, subtract
 from domain.ledger.due import is_due
 from domain.ledger.entries import Origin
-from domain.ledger.redeem import LotPart, require_returnable, reverse
+from domain.ledger.redeem import LotPart, Target, require_returnable, reverse
+from domain.ledger.redeem import Reversed as Returned
 from domain.money import CONTEXT, format_amount
+from domain.redemption_messages import EndedBy, Ending
 from runtime.ids import new_id
-from services import due, tickets
+from services import due, fulfillment_requests, tickets
 from services.catalog import return_units
 from services.idempotency import Kind, Outcome, Scope
 from services.posting import recorded
+from services.redemption_messages import Posted, tell_reversed
 from services.redemption_views import redemption_body, reversal_body
 from services.redemptions import lock_holders, open_accounts, sink_of
 from services.tickets import Errand, Outlook, Ticket
@@ -67,11 +70,12 @@ class _Size:
 
 @dataclass(frozen=True, slots=True)
 class _Cause:
-    """The id that a reversal will have, why it is made, and by whom."""
+    """The id that a reversal will have, why it is made, and by whom; with `ending` it ends a fulfilment, which failed."""
 
     id: UUID
     reason: str
     api_key_id: UUID | None
+    ending: Ending | None = None
 
 
 def errand_of(session: Session, ticket: Ticket, program_id: UUID) -> Errand:
@@ -150,19 +154,19 @@ def _reverse(session: Session, ticket: Ticket, wanted: Reversing) -> tuple[Rever
     # Every reversal of it holds the participant's lock: this is what is left of it until the commit.
     found = _find(session, ticket, wanted)
     asset, size = _decide(conn, found, wanted, is_strict=False)
-    return _post(conn, found, asset, size, _Cause(ticket.id, wanted.reason, ticket.author.api_key_id))
+    api_key_id = ticket.author.api_key_id
+    ending = Ending(EndedBy.CANCELLED, api_key_id=api_key_id) if found.fulfillment_status == "PENDING" else None
+    return _post(conn, found, asset, size, _Cause(ticket.id, wanted.reason, api_key_id, ending))
 
 
-def reverse_all(session: Session, found: RedemptionRow, reason: str, api_key_id: UUID | None) -> ReversalRow:
-    """Reverse all that is left of a redemption, whatever the status of program and participant; its holders are locked.
+def reverse_all(conn: Connection, found: RedemptionRow, reason: str, ending: Ending) -> None:
+    """Reverse all that is left of a redemption whose fulfilment failed, whatever the status of program and participant.
 
-    Only the ledger refuses: AssetArchived, BalanceOutOfRange.
+    Its holders are locked. Only the ledger refuses: AssetArchived, BalanceOutOfRange.
     """
-    conn = psycopg_of(session)
     asset = find_terms(conn, found.organization_id, found.program_id, found.asset_id).asset
     assert asset is not None, "assets aren't deleted"
-    made, _ = _post(conn, found, asset, _left(found), _Cause(new_id(), reason, api_key_id))
-    return made
+    _post(conn, found, asset, _left(found), _Cause(new_id(), reason, ending.api_key_id, ending))
 
 
 def _post(
@@ -189,7 +193,24 @@ def _post(
     )
     repository.insert_reversal(conn, made, done.restored)
     return_units(conn, found, size.quantity, made.created_at)
+    if cause.ending is not None:
+        fulfillment_requests.settle(conn, found.id, "FAILED", cause.ending.note, made.created_at)
+    _tell(conn, found, made, _posted(done, keys[0], sink, asset), cause.ending)
     return made, done.restored
+
+
+def _posted(done: Returned, key: AccountKey, sink: Target, asset: AssetTerms) -> Posted:
+    """The entry first tells of the lots that the target gave, then of those that got back."""
+    if not asset.is_lot:
+        return Posted(done.entry, key, sink)
+    given = len(done.entry.lots) - len(done.restored)
+    return Posted(done.entry, key, sink, done.entry.lots[given:], done.entry.lots[:given])
+
+
+def _tell(conn: Connection, found: RedemptionRow, made: ReversalRow, posted: Posted, ending: Ending | None) -> None:
+    now = repository.find(conn, found.organization_id, found.id)
+    assert now is not None, "redemptions aren't deleted"
+    tell_reversed(conn, now, made, posted, ending)
 
 
 def _key_of(found: RedemptionRow) -> AccountKey:
