@@ -247,6 +247,32 @@ class TestFlows:
         assert self.ended(stack, self.waiting(stack, made)) is FulfillmentState.FAILED
         assert shop.available() == "100.00"
 
+    def test_a_webhook_shows_its_attempts_and_a_report_ends_them(self, shop: Shop, stack: Stack) -> None:
+        with receive(Reply(500, b"no"), Reply(200, delay=5.0)) as receiver:
+            code, secret = shop.hooked(receiver.url)
+            made = shop.take(code)
+            flow = self.waiting(stack, made)
+
+            async def status() -> FulfillmentFlowStatus:
+                return await flow.query(contracts.STATUS_QUERY, result_type=FulfillmentFlowStatus)
+
+            seen = poll(lambda: found if (found := stack.loop.run(status())).attempt else None)
+            assert seen.attempt is not None
+            assert (seen.attempt.number, seen.attempt.outcome, seen.attempt.response_status) == (1, "FAILED", 500)
+            receiver.wait_for(2)
+            seen = stack.loop.run(status())
+            assert seen.last is not None
+            assert (seen.last.attempt_count, seen.last.last_response_status) == (1, 500)
+            assert seen.last.next_attempt_at is not None
+            shop.hand_over(made, status="FULFILLED")
+            began = time.monotonic()
+            assert self.ended(stack, flow) is FulfillmentState.FULFILLED
+            # the second answer isn't waited for
+            assert time.monotonic() - began < 4.5
+            history = stack.loop.run(flow.fetch_history()).to_json()
+        assert secret not in history
+        assert receiver.url not in history
+
     def test_a_missing_flow_is_started_again(self, shop: Shop, stack: Stack) -> None:
         made = shop.take(shop.code())
         flow = self.waiting(stack, made)
