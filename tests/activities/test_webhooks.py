@@ -347,17 +347,22 @@ class TestAll:
         assert other.redemption_id not in {row[0] for row in rows}
         assert counter.standing(culprit) == REVERSED
 
-    def test_a_late_attempt_is_in_need_of_its_flow(self, counter: Counter, receiver: Receiver) -> None:
+    def test_an_attempt_that_is_near_is_in_need_of_its_flow(self, counter: Counter, receiver: Receiver) -> None:
+        receiver.answer_next(Reply(503, headers={"retry-after": "1000"}))
         key = counter.redeem(counter.reward(receiver.url))
-        hour = timedelta(hours=1)
+        soon, hour = timedelta(minutes=2), timedelta(hours=1)
 
         def in_need() -> list[FulfillmentKey]:
-            return transact(counter.database, lambda session: fulfillment_service.in_need_of_flow(session, hour, hour, 500))
+            return transact(counter.database, lambda session: fulfillment_service.in_need_of_flow(session, soon, hour, 500))
 
         assert key in in_need()
         transact(counter.database, lambda session: fulfillment_service.note_flows(session, [key.redemption_id]))
+        assert key in in_need()
+        counter.attempt(key)
         assert key not in in_need()
-        counter.clock.forward(70)
+        counter.clock.forward(900)
+        assert key in in_need()
+        counter.clock.forward(200)
         assert key in in_need()
         counter.attempt(key)
         assert key not in in_need()
