@@ -20,7 +20,7 @@ from activities.redemptions import RedemptionActivities
 from activities.waking import FlowWaker
 from activities.webhooks import FulfillmentSender, WebhookActivities
 from db.session import Database
-from runtime.log import configure_logging
+from runtime.log import configure_logging, warn_without_secret_key
 from runtime.metrics import serve_metrics
 from runtime.settings import Settings, SettingsError, get_settings
 from runtime.temporal import connect, ensure_search_attributes, sandbox_runner
@@ -136,6 +136,7 @@ async def main() -> None:
     """Run until SIGINT or SIGTERM."""
     settings = get_settings()
     configure_logging(settings)
+    warn_without_secret_key(settings)
     serve_metrics(settings)
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -19,8 +19,10 @@ from services import clock, fulfillment_attempts, fulfillments, holds, scheduled
 from services.clock import Move
 from services.holds import DatedHold
 from services.transactions import transact
-from workflows.contracts import ClockInput, ClockReport, DrainInput, DueKind, HoldInput
+from workflows.contracts import DrainInput, DueKind
+from workflows.contracts_clock import ClockInput, ClockReport
 from workflows.contracts_fulfillment import FulfillmentInput
+from workflows.contracts_hold import HoldInput
 from workflows.signals import RPCError, ensure_due_work, start_hold
 
 # One call works for about this long, so that its flow shows where the clock is.

@@ -19,7 +19,7 @@ from services.reversals import Reversing
 from services.state import Author
 from services.tickets import Ticket
 from services.transactions import transact
-from workflows.contracts import LotLine, RedemptionInput, RedemptionResult, ReversalInput
+from workflows.contracts_redemption import LotLine, RedemptionInput, RedemptionResult, ReversalInput
 
 # An operator sees this many lots; the books have them all.
 SHOWN_LOTS = 20

@@ -29,7 +29,7 @@ from runtime.temporal import connect
 from services.idempotency import Outcome
 from services.tickets import Outlook
 from services.transactions import transact
-from workflows.contracts import RedemptionResult
+from workflows.contracts_redemption import RedemptionResult
 from workflows.signals import RPCError
 
 log = structlog.get_logger(__name__)

@@ -37,8 +37,8 @@ from services.redemption_views import FulfillmentStatus, redemption_body, revers
 from services.redemptions import Priced, Redeeming
 from services.reversals import Reversing
 from services.tickets import Outlook, Ticket
-from workflows.contracts import RedemptionInput, ReversalInput, redemption_workflow_id, reversal_workflow_id
 from workflows.contracts_fulfillment import FulfillmentInput, FulfillmentSignal
+from workflows.contracts_redemption import RedemptionInput, ReversalInput, redemption_workflow_id, reversal_workflow_id
 from workflows.signals import start_redemption, start_reversal
 
 router = router_for("Redemptions")

@@ -19,17 +19,8 @@ from tests.workflows import redeemers, servers, timers
 from tests.workflows.lanes import Queue, Script, report, wake, working
 from tests.workflows.timers import Answers, due_report, fulfillment_report, hold_report, run_report
 from workflows import contracts
-from workflows.contracts import (
-    ClockInput,
-    DueInput,
-    DueKind,
-    HoldInput,
-    HoldSignal,
-    HoldState,
-    LaneStatus,
-    RunInput,
-    RunState,
-)
+from workflows.contracts import DueInput, DueKind, LaneStatus, RunInput, RunState
+from workflows.contracts_clock import ClockInput
 from workflows.contracts_fulfillment import (
     AttemptReport,
     FulfillmentInput,
@@ -38,6 +29,7 @@ from workflows.contracts_fulfillment import (
     FulfillmentState,
     fulfillment_workflow_id,
 )
+from workflows.contracts_hold import HoldInput, HoldSignal, HoldState, hold_workflow_id
 from workflows.policies import LANE_IDLE
 from workflows.signals import start_automation_run, start_clock, start_fulfillment, start_hold, start_redemption, start_reversal
 
@@ -164,7 +156,7 @@ async def expired_hold(environment: WorkflowEnvironment) -> WorkflowHistory:
     answers = Answers(hold=[hold_report(), hold_report(remaining="30.00", seconds=0.5), hold_report(HoldState.EXPIRED)])
     async with timers.working(environment.client, answers) as queue:
         await start_hold(environment.client, _HOLD, queue=queue)
-        flow = environment.client.get_workflow_handle(contracts.hold_workflow_id(_HOLD.hold_id))
+        flow = environment.client.get_workflow_handle(hold_workflow_id(_HOLD.hold_id))
         while answers.looks < 1:
             await asyncio.sleep(0.05)
         await asyncio.sleep(0.5)
@@ -178,7 +170,7 @@ async def voided_hold(environment: WorkflowEnvironment) -> WorkflowHistory:
     answers = Answers(hold=[hold_report(), hold_report(HoldState.ENDED)])
     async with timers.working(environment.client, answers) as queue:
         await start_hold(environment.client, _HOLD, queue=queue)
-        flow = environment.client.get_workflow_handle(contracts.hold_workflow_id(_HOLD.hold_id))
+        flow = environment.client.get_workflow_handle(hold_workflow_id(_HOLD.hold_id))
         while answers.looks < 1:
             await asyncio.sleep(0.05)
         await asyncio.sleep(0.5)

@@ -37,7 +37,7 @@ from tests.workflows import redeemers
 from tests.workflows.redeemers import REFUSED, Script, order, redeemed, return_of
 from workflows import contracts
 from workflows.attributes import KIND, ORGANIZATION, PROGRAM, STATUS
-from workflows.contracts import RedemptionState, RedemptionStatus
+from workflows.contracts_redemption import RedemptionState, RedemptionStatus
 from workflows.hosting import REDEMPTIONS_AT_ONCE, redemption_worker
 from workflows.signals import start_redemption, start_reversal
 

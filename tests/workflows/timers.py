@@ -20,20 +20,10 @@ from runtime.temporal import sandbox_runner
 from tests.support.loop import LoopThread
 from workflows.automation_run import AutomationRunWorkflow
 from workflows.clock import ClockWorkflow
-from workflows.contracts import (
-    WEBHOOK_QUEUE,
-    ClockInput,
-    ClockReport,
-    DueReport,
-    HoldInput,
-    HoldReport,
-    HoldState,
-    ReconcileReport,
-    RunInput,
-    RunReport,
-    RunState,
-)
+from workflows.contracts import WEBHOOK_QUEUE, DueReport, ReconcileReport, RunInput, RunReport, RunState
+from workflows.contracts_clock import ClockInput, ClockReport
 from workflows.contracts_fulfillment import AttemptReport, FulfillmentInput, FulfillmentReport, FulfillmentState
+from workflows.contracts_hold import HoldInput, HoldReport, HoldState
 from workflows.due_work import DueWorkWorkflow
 from workflows.fulfillment import FulfillmentWorkflow
 from workflows.hold import HoldWorkflow

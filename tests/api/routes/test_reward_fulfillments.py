@@ -98,6 +98,20 @@ def test_urls(catalog: Catalog, url: object, reason: str, expected: str) -> None
     assert refused["details"]["expected"] == expected
 
 
+def test_without_a_secret_key(database: Database, settings: Settings) -> None:
+    """The answer names the setting, nothing is made, and what needs no secret works."""
+    with serve(create_app(settings.model_copy(update={"secret_key": None}))) as url:
+        tenant = new_tenant(database, url)
+        lacking = make_catalog(tenant, database)
+        refused = lacking.post(503, fulfillment=HOOK)
+        assert (refused["code"], "OPENSCRIP_SECRET_KEY" in refused["message"]) == ("service_unavailable", True)
+        assert tenant.get(lacking.path)["data"] == []
+        made = lacking.post(fulfillment={"type": "manual"})
+        lacking.patch(made["id"], 503, fulfillment=HOOK)
+        assert lacking.get(made["id"]) == made
+        tenant.http.close()
+
+
 def test_a_developers_machine(private: Catalog, catalog: Catalog) -> None:
     here = {"type": "webhook", "url": "http://localhost:9000/parcels"}
     assert private.post(fulfillment=here)["fulfillment"]["url"] == here["url"]
