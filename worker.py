@@ -18,6 +18,7 @@ from activities.fulfillments import FulfillmentActivities
 from activities.lanes import LaneActivities, SweepActivities
 from activities.redemptions import RedemptionActivities
 from activities.waking import FlowWaker
+from activities.webhooks import FulfillmentSender, WebhookActivities
 from db.session import Database
 from runtime.log import configure_logging
 from runtime.metrics import serve_metrics
@@ -27,7 +28,7 @@ from services.clock import require_own_time
 from services.deployment import deployed_lanes
 from workflows.automation_run import AutomationRunWorkflow
 from workflows.clock import ClockWorkflow
-from workflows.contracts import LEDGER_QUEUE, DueKind
+from workflows.contracts import LEDGER_QUEUE, WEBHOOK_QUEUE, DueKind
 from workflows.due_work import DueWorkWorkflow
 from workflows.event_lane import EventLaneWorkflow
 from workflows.fulfillment import FulfillmentWorkflow
@@ -46,13 +47,17 @@ GRACE = timedelta(seconds=10)
 # Draining is Python's work: a second one fills the pauses in which the first waits for the database, more would only take
 # turns at the interpreter and make smaller batches.
 DRAINS_AT_ONCE = 2
+# Webhooks are waited for, mostly: many threads, which seldom need the database and never while they wait.
+WEBHOOKS_AT_ONCE = 64
+WEBHOOK_CONNECTIONS = 4
 
 
 def build_worker(client: Client, database: Database, settings: Settings, lanes: int, executor: ThreadPoolExecutor) -> Worker:
     """The worker of the ledger queue, made on its loop: lanes, due moments, fan-outs, schedules' flows, and what they call."""
     waker = FlowWaker(client)
+    sender = FulfillmentSender(database, settings)
     lane = LaneActivities(database, waker.wake_due_work, waker.wake_hold)
-    clock = ClockActivities(database, client, lanes)
+    clock = ClockActivities(database, client, lanes, sender)
     sweep = SweepActivities(database, client, lanes, settings.sweep_seconds)
     fan_out = FanOutActivities(database, client, lanes)
     return Worker(
@@ -90,6 +95,18 @@ def build_worker(client: Client, database: Database, settings: Settings, lanes: 
     )
 
 
+def webhook_worker(client: Client, database: Database, settings: Settings, executor: ThreadPoolExecutor) -> Worker:
+    """The worker of the webhooks' queue: receivers that are slow hold up each other at most."""
+    return Worker(
+        client,
+        task_queue=WEBHOOK_QUEUE,
+        activities=[WebhookActivities(FulfillmentSender(database, settings)).attempt_fulfillment],
+        activity_executor=executor,
+        max_concurrent_activities=WEBHOOKS_AT_ONCE,
+        graceful_shutdown_timeout=GRACE,
+    )
+
+
 async def run(settings: Settings, stopping: asyncio.Event) -> None:
     """Work until `stopping` is set, then let running activities finish."""
     database = Database(settings.require_database_url(), pool_size=settings.database_pool_size + REDEMPTIONS_AT_ONCE)
@@ -102,11 +119,14 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
         await ensure_due_work(client, kind)
     with (
         contextlib.closing(database),
+        contextlib.closing(Database(settings.require_database_url(), pool_size=WEBHOOK_CONNECTIONS)) as outward,
+        ThreadPoolExecutor(WEBHOOKS_AT_ONCE, "webhook") as callers,
         ThreadPoolExecutor(settings.database_pool_size, "activity") as executor,
         ThreadPoolExecutor(REDEMPTIONS_AT_ONCE, "redemption") as redeemers,
     ):
         redemptions = redemption_worker(client, RedemptionActivities(database).all, redeemers)
-        async with build_worker(client, database, settings, lanes, executor), redemptions:
+        webhooks = webhook_worker(client, outward, settings, callers)
+        async with build_worker(client, database, settings, lanes, executor), redemptions, webhooks:
             log.info("worker_started", lanes=lanes, temporal=settings.temporal_target)
             await stopping.wait()
             log.info("worker_stopping")

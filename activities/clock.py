@@ -10,11 +10,12 @@ from temporalio import activity
 from temporalio.client import Client
 
 from activities.due import post_all_due
-from activities.fulfillments import fulfillment_input, start_fulfillments
+from activities.fulfillments import attempt_all, expire_all, fulfillment_input, start_fulfillments
 from activities.lanes import LaneActivities
+from activities.webhooks import FulfillmentSender
 from db.repositories import event_queue as queue
 from db.session import Database, freeze, psycopg_of
-from services import clock, fulfillments, holds, scheduled
+from services import clock, fulfillment_attempts, fulfillments, holds, scheduled
 from services.clock import Move
 from services.holds import DatedHold
 from services.transactions import transact
@@ -38,6 +39,7 @@ class ClockActivities:
     database: Database
     client: Client
     lanes: int
+    sender: FulfillmentSender
 
     @activity.defn
     def move_clock(self, call: ClockInput) -> ClockReport:
@@ -46,7 +48,7 @@ class ClockActivities:
         now = transact(self.database, lambda session: clock.begin(session, call.target))
         report = _resumed() or ClockReport(now=now, visited=call.after or now)
         here = report.visited or now
-        visit = _Visit(self.database, self.lanes, deadline, lambda: activity.heartbeat(report))
+        visit = _Visit(self.database, self.lanes, self.sender, deadline, lambda: activity.heartbeat(report))
         if not visit.finish(here):
             return report
         while here < call.target and time.monotonic() < deadline and not activity.is_worker_shutdown():
@@ -70,7 +72,8 @@ class ClockActivities:
             move = clock.advance(session, after, target)
             passed = [_named(hold) for hold in holds.ending_between(session, after, move.moment, room)]
             waiting = fulfillments.ended_between(session, after, move.moment, room)
-            return _Passed(passed, [fulfillment_input(key) for key in waiting]), move
+            waiting += fulfillment_attempts.due_between(session, after, move.moment, room)
+            return _Passed(passed, [fulfillment_input(key) for key in waiting[:room]]), move
 
         return transact(self.database, work)
 
@@ -105,6 +108,7 @@ class _Visit:
 
     database: Database
     lanes: int
+    sender: FulfillmentSender
     deadline: float
     beat: Callable[[], None]
 
@@ -112,7 +116,8 @@ class _Visit:
         """Do it all; False when that needs longer."""
         try:
             post_all_due(self.database, moment, self._go_on)
-            fulfillments.expire_all(self.database, self._go_on)
+            expire_all(self.database, self._go_on)
+            attempt_all(self.sender, self._go_on)
             while not transact(self.database, _is_quiet):
                 self._drain()
                 scheduled.do_what_is_due(self.database, self.lanes, self._go_on)

@@ -5,6 +5,7 @@ from inspect import Parameter, Signature, cleandoc
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, FastAPI
+from fastapi.openapi.models import Example
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
@@ -102,7 +103,7 @@ _RECEIVED = "Any 2xx within 15 seconds: the message was delivered"
 
 
 def _receiver(type_: MessageType) -> Any:
-    example = {type_.value: {"summary": type_.value, "value": EXAMPLES[type_]}}
+    example: dict[str, Example] = {type_.value: {"summary": type_.value, "value": EXAMPLES[type_]}}
 
     def receive(**_: Any) -> None:
         raise AssertionError("described only")

@@ -48,14 +48,15 @@ class CatalogOrder:
         require_available(reward, owned, priced.quantity, now)
         return priced, now
 
-    def count(self, conn: Connection, made: RedemptionRow) -> None:
-        """Take the units of a redemption that was made from the stock; after `admit` with its lock."""
-        if made.quantity is None:
-            return
+    def count(self, conn: Connection, made: RedemptionRow) -> Reward:
+        """Take the units of a redemption that was made from the stock; the reward as it is then. After `admit` with its lock."""
         reward = self._known(repository.lock_reward(conn, self.organization_id, self.program_id, self.reward_id))
+        if made.quantity is None:
+            return reward
         owned = repository.units_of(conn, reward.id, made.participant_id)
         taken = take(reward, owned, made.quantity, made.created_at)
         repository.save_stock(conn, taken, made.participant_id, owned + made.quantity)
+        return taken
 
     def _known(self, reward: Reward | None) -> Reward:
         if reward is None:

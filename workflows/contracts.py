@@ -12,6 +12,7 @@ from workflows.contracts_fulfillment import FulfillmentInput
 
 LEDGER_QUEUE = "openscrip-ledger"
 REDEMPTION_QUEUE = "openscrip-redemptions"
+WEBHOOK_QUEUE = "openscrip-webhooks"
 
 LANE_WORKFLOW = "EventLaneWorkflow"
 SWEEP_WORKFLOW = "LaneSweepWorkflow"

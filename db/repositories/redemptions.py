@@ -266,7 +266,7 @@ def insert(conn: Connection, row: RedemptionRow, taken: Sequence[LotPart]) -> No
 
 
 def insert_reversal(conn: Connection, row: ReversalRow, restored: Sequence[LotPart]) -> None:
-    """Record a reversal, what each lot got back, and what that makes of the redemption; its fulfilment ends."""
+    """Record a reversal, what each lot got back, and what that makes of the redemption."""
     marks = ", ".join(f"%({name})s" for name in _REVERSAL_STORED)
     with conn.pipeline():
         conn.execute(
@@ -276,7 +276,6 @@ def insert_reversal(conn: Connection, row: ReversalRow, restored: Sequence[LotPa
         conn.execute(
             """
             UPDATE redemptions SET reversed_amount = reversed_amount + %s, reversed_quantity = reversed_quantity + %s,
-                   fulfillment_status = CASE fulfillment_status WHEN 'PENDING' THEN 'FAILED' ELSE fulfillment_status END,
                    updated_at = %s
             WHERE id = %s
             """,

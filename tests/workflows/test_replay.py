@@ -158,8 +158,8 @@ TIMER_ALTERATIONS = {
         fulfillment,
         "FulfillmentWorkflow",
         "fulfillment_failed",
-        "await workflow.wait_condition(lambda: self._changed, timeout=ahead)",
-        "await workflow.wait_condition(lambda: self._changed)",
+        "await workflow.wait_condition(self._has_news, timeout=ahead)",
+        "await workflow.wait_condition(self._has_news)",
     ),
     "hold_endless": (
         hold,

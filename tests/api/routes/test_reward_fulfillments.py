@@ -11,20 +11,12 @@ from db.repositories import rewards as repository
 from db.session import Database, psycopg_of
 from runtime.settings import Settings
 from runtime.webhook_secrets import WebhookSecrets
-from services import webhook_targets
 from tests.api.helpers import faults
 from tests.support.catalog import Catalog, make_catalog
 from tests.support.client import Tenant, new_tenant
 from tests.support.server import serve
 
 HOOK = {"type": "webhook", "url": "https://8.8.8.8/parcels"}
-
-
-@pytest.fixture(autouse=True)
-def _webhooks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As it will be when webhooks are called."""
-    if "not_yet" not in request.node.name:
-        monkeypatch.setattr(webhook_targets, "FULFILLMENTS_ARE_SENT", True)
 
 
 @pytest.fixture
@@ -84,14 +76,6 @@ def test_a_webhook_ends_with_its_secret(catalog: Catalog, database: Database) ->
     with database.session() as session:
         assert repository.webhook_of(psycopg_of(session), UUID(made)) is None
     assert catalog.patch(made, fulfillment=None)["fulfillment"]["type"] == "none"
-
-
-def test_webhooks_are_not_yet_called(catalog: Catalog) -> None:
-    refused = catalog.post(400, fulfillment=HOOK)
-    assert faults(refused) == [("fulfillment.type", "invalid")]
-    made = catalog.post(fulfillment={"type": "manual", "timeout": "72h"})
-    assert faults(catalog.patch(made["id"], 400, fulfillment=HOOK)) == [("fulfillment.type", "invalid")]
-    assert catalog.get(made["id"]) == made
 
 
 @pytest.mark.parametrize(
