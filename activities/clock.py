@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlmodel import Session
 from temporalio import activity
@@ -27,6 +27,8 @@ from workflows.signals import RPCError, ensure_due_work, start_hold
 SLICE_SECONDS = 2.0
 # Somebody else drains the lane, or an event waits for another attempt.
 WAIT_SECONDS = 0.02
+# What comes later than this after a move is seen to by the reconciliation.
+NEAR = timedelta(minutes=2)
 # Flows of holds, and as many of fulfilments, that one call has woken: their ids travel in its report. What is due is done in
 # any case; a flow that isn't woken ends when its own timer does.
 MOST_PASSED_HOLDS = 500
@@ -71,8 +73,10 @@ class ClockActivities:
         def work(session: Session) -> tuple[_Passed, Move]:
             move = clock.advance(session, after, target)
             passed = [_named(hold) for hold in holds.ending_between(session, after, move.moment, room)]
-            waiting = fulfillments.ended_between(session, after, move.moment, room)
-            waiting += fulfillment_attempts.due_between(session, after, move.moment, room)
+            # where the move ends, those that come soon: their flows sleep by the clock as it was
+            until = move.moment if move.is_due else move.moment + NEAR
+            waiting = fulfillments.ended_between(session, after, until, room)
+            waiting += fulfillment_attempts.due_between(session, after, until, room)
             return _Passed(passed, [fulfillment_input(key) for key in waiting[:room]]), move
 
         return transact(self.database, work)

@@ -30,8 +30,6 @@ from services.state import Author
 __all__ = ["FulfillmentKey", "Outcome", "RequestRow", "attend", "expire", "look", "past_deadline", "report"]
 
 FAILED_REASON = "fulfillment failed"
-# An attempt that nobody has made for this long, or whose maker has died, needs its flow.
-LATE = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,14 +158,14 @@ def ended_between(session: Session, after: datetime, until: datetime, limit: int
 
 
 def in_need_of_flow(session: Session, within: timedelta, since: timedelta, limit: int) -> list[FulfillmentKey]:
-    """Those near their deadline, those whose flow wasn't made sure of for a while, and those whose attempt is late.
+    """Those near their deadline or an attempt, or past it, and those whose flow wasn't made sure of for a while.
 
     At most `limit` of each.
     """
     conn = psycopg_of(session)
     found = {key.redemption_id: key for key in repository.ending_soon(conn, within, limit)}
     found |= {key.redemption_id: key for key in repository.without_flow(conn, since, limit)}
-    found |= {key.redemption_id: key for key in requests.due_now(conn, limit, since=LATE)}
+    found |= {key.redemption_id: key for key in requests.due_now(conn, limit, within=within)}
     return list(found.values())
 
 

@@ -110,15 +110,15 @@ def find(conn: Connection, redemption_id: UUID) -> RequestRow | None:
 
 
 def due_now(
-    conn: Connection, limit: int, without: Collection[UUID] = (), since: timedelta = timedelta(0)
+    conn: Connection, limit: int, without: Collection[UUID] = (), within: timedelta = timedelta(0)
 ) -> list[FulfillmentKey]:
-    """Those whose attempt is due since a while, longest first, but for some; those that somebody makes are among them."""
+    """Those whose attempt is due now or soon, the first first, but for some; those that somebody makes are among them."""
     rows = conn.execute(
         f"""
         {_KEYS} WHERE f.next_attempt_at <= %s AND f.redemption_id <> ALL(%s::uuid[])
         ORDER BY f.next_attempt_at, r.id LIMIT %s
         """,
-        [database_now(conn) - since, arrays.uuids(without), limit],
+        [database_now(conn) + within, arrays.uuids(without), limit],
     )
     return [FulfillmentKey(*row) for row in rows]
 

@@ -1,6 +1,6 @@
-"""A worker that is killed (SIGKILL, by itself) right before or right after a commit: `before` or `after`.
+"""A worker that is killed (SIGKILL, by itself) right before or right after a commit: `before` or `after`; or when it has `asked`.
 
-The commit is the first one of a RELEASE, or, with a participant's id as second argument, of this participant's REDEMPTION.
+`asked`: it serves webhooks, has the answer of the first one, and hasn't counted the attempt. Otherwise the commit is the first one of a RELEASE, or, with a participant's id as second argument, of this participant's REDEMPTION.
 """
 
 import asyncio
@@ -10,20 +10,26 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import NoReturn
 
 from sqlmodel import Session
+from temporalio.client import Client
 
 import worker
 from activities.redemptions import RedemptionActivities
 from db.session import Database, psycopg_of
 from runtime.settings import Settings
 from runtime.temporal import connect, ensure_search_attributes
+from services import fulfillment_attempts
 from workflows.hosting import redemption_worker
 
 RELEASES = "SELECT count(*) FROM journal_entries WHERE action_type = 'RELEASE'"
 REDEMPTIONS = """
     SELECT count(*) FROM journal_entries e JOIN postings p ON p.entry_id = e.id
     WHERE e.action_type = 'REDEMPTION' AND p.entity_id = %s"""
+
+# Whoever comes after it needn't wait longer than this for its claim to end.
+ASKED_CLAIM_SECONDS = 2.0
 
 
 class Dying(Database):
@@ -53,12 +59,26 @@ async def main(moment: str, participant: str | None = None) -> None:
     database.participant = participant
     client = await connect(settings)
     await ensure_search_attributes(client)
+    if moment == "asked":
+        await _ask(client, Database(database.url, pool_size=4), settings)
     with ThreadPoolExecutor(4) as executor:
         if participant is None:
             await worker.build_worker(client, database, settings, 8, executor).run()
         async with redemption_worker(client, RedemptionActivities(database).all, executor):
             print("working", flush=True)
             await asyncio.Event().wait()
+
+
+async def _ask(client: Client, database: Database, settings: Settings) -> None:
+    fulfillment_attempts.CLAIM_SECONDS = ASKED_CLAIM_SECONDS
+    fulfillment_attempts.finish = _die
+    with ThreadPoolExecutor(worker.WEBHOOKS_AT_ONCE) as executor:
+        await worker.webhook_worker(client, database, settings, executor).run()
+
+
+def _die(*_: object) -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("unreachable")
 
 
 if __name__ == "__main__":

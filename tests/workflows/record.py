@@ -31,6 +31,7 @@ from workflows.contracts import (
     RunState,
 )
 from workflows.contracts_fulfillment import (
+    AttemptReport,
     FulfillmentInput,
     FulfillmentReport,
     FulfillmentSignal,
@@ -207,6 +208,30 @@ async def cancelled_fulfillment(environment: WorkflowEnvironment) -> WorkflowHis
     return await _ended_fulfillment(environment, answers, FulfillmentSignal.CANCELLED)
 
 
+async def webhook_fulfillment(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """The webhook fails, is asked again after a while, and does it."""
+    answers = [
+        fulfillment_report(attempt_in_seconds=0.0, next_attempt_at=timers.MOMENT),
+        fulfillment_report(attempt_in_seconds=0.5, next_attempt_at=timers.MOMENT, attempt_count=1, last_response_status=500),
+        fulfillment_report(attempt_in_seconds=0.0, next_attempt_at=timers.MOMENT, attempt_count=1, last_response_status=500),
+        fulfillment_report(FulfillmentState.FULFILLED, attempt_count=2, last_response_status=200),
+    ]
+    made = [("FAILED", 500), ("FULFILLED", 200)]
+    attempts = [AttemptReport(number=n, outcome=what, response_status=status) for n, (what, status) in enumerate(made, 1)]
+    script = Answers(fulfillments=answers, attempts=attempts)
+    async with timers.working(environment.client, script) as queue, timers.asking(environment.client, script):
+        await start_fulfillment(environment.client, _FULFILLMENT, queue=queue)
+        flow = environment.client.get_workflow_handle(fulfillment_workflow_id(_FULFILLMENT.redemption_id))
+        await flow.result()
+        return await flow.fetch_history()
+
+
+async def unanswered_fulfillment(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """The outcome is reported while the webhook is still being asked."""
+    answers = [fulfillment_report(attempt_in_seconds=0.0), fulfillment_report(FulfillmentState.FULFILLED)]
+    return await _ended_fulfillment(environment, answers, FulfillmentSignal.REPORTED)
+
+
 async def _ended_fulfillment(
     environment: WorkflowEnvironment, answers: list[FulfillmentReport], *signals: str
 ) -> WorkflowHistory:
@@ -282,6 +307,7 @@ SKIPPING: dict[str, Recorder] = {
     "event_lane_idle": idle_lane,
     "due_work_scheduled_events": scheduled_events,
     "automation_run_completed": completed_run,
+    "fulfillment_webhook": webhook_fulfillment,
 }
 SHORT: dict[str, Recorder] = {
     "event_lane_continued": continued_lane,
@@ -293,6 +319,7 @@ SHORT: dict[str, Recorder] = {
     "fulfillment_reported": reported_fulfillment,
     "fulfillment_failed": failed_fulfillment,
     "fulfillment_cancelled": cancelled_fulfillment,
+    "fulfillment_unanswered": unanswered_fulfillment,
     "reconcile": reconciliation,
     "clock": moved_clock,
     "redemption": redemption,

@@ -161,6 +161,20 @@ TIMER_ALTERATIONS = {
         "await workflow.wait_condition(self._has_news, timeout=ahead)",
         "await workflow.wait_condition(self._has_news)",
     ),
+    "fulfillment_unasked": (
+        fulfillment,
+        "FulfillmentWorkflow",
+        "fulfillment_webhook",
+        "report.attempt_in_seconds <= 0:",
+        "report.attempt_in_seconds < 0:",
+    ),
+    "fulfillment_patient": (
+        fulfillment,
+        "FulfillmentWorkflow",
+        "fulfillment_unanswered",
+        "return self._changed or (",
+        "return (self._changed and self._attempting is None) or (",
+    ),
     "hold_endless": (
         hold,
         "HoldWorkflow",
