@@ -9,16 +9,23 @@ EVERYTHING = "*"
 
 
 class MessageType(StrEnum):
-    """webhooks.md 5."""
+    """webhooks.md 5, in its order."""
 
-    EVENT_COMPLETED = "event.completed"
-    EVENT_FAILED = "event.failed"
-    REDEMPTION_COMPLETED = "redemption.completed"
-    REDEMPTION_REVERSED = "redemption.reversed"
-    REDEMPTION_FULFILLED = "redemption.fulfilled"
-    REDEMPTION_FULFILLMENT_FAILED = "redemption.fulfillment_failed"
     BALANCE_CREDITED = "balance.credited"
     BALANCE_DEBITED = "balance.debited"
+    BALANCE_HELD = "balance.held"
+    BALANCE_RELEASED = "balance.released"
+    BALANCE_EXPIRED = "balance.expired"
+    REDEMPTION_COMPLETED = "redemption.completed"
+    REDEMPTION_REVERSED = "redemption.reversed"
+    TRANSFER_COMPLETED = "transfer.completed"
+    EVENT_COMPLETED = "event.completed"
+    EVENT_FAILED = "event.failed"
+    PARTICIPANT_CREATED = "participant.created"
+    PROGRAM_FUNDED = "program.funded"
+    PROGRAM_BURNED = "program.burned"
+    REDEMPTION_FULFILLED = "redemption.fulfilled"
+    REDEMPTION_FULFILLMENT_FAILED = "redemption.fulfillment_failed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from db.repositories.fulfillments import FulfillmentKey
 from db.repositories.ledger_terms import database_now
 from db.repositories.redemptions import RedemptionRow
 from db.session import Connection, psycopg_of
-from domain.redemption_messages import EndedBy, Ending
+from domain.messages.redemptions import EndedBy, Ending
 from domain.webhook_attempts import MAX_ATTEMPTS, Answer, Fulfillment, judge_fulfillment, next_attempt_at, paused_until
 from services import fulfillments
 from services.redemption_views import FulfillmentStatus

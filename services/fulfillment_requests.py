@@ -7,10 +7,10 @@ from db.repositories import fulfillment_requests as requests
 from db.repositories import fulfillments
 from db.repositories.redemptions import RedemptionRow
 from db.session import Connection, dumps
-from domain.redemption_messages import FULFILLMENT_REQUESTED, fulfillment_request
+from domain.messages.redemptions import FULFILLMENT_REQUESTED, fulfillment_request
 from domain.rewards import FulfillmentType, Reward
 from domain.webhook_message import envelope
-from services.redemption_messages import facts_of
+from services.messages.redemptions import facts_of
 
 
 def ask(conn: Connection, made: RedemptionRow, reward: Reward) -> None:

@@ -20,9 +20,9 @@ from db.repositories.ledger_terms import database_now
 from db.repositories.redemptions import RedemptionRow
 from db.session import Connection, psycopg_of
 from domain.errors import AssetArchived, BalanceOutOfRange, InvalidState, not_found
-from domain.redemption_messages import EndedBy, Ending
+from domain.messages.redemptions import EndedBy, Ending
 from services import fulfillment_requests, reversals
-from services.redemption_messages import tell_ended
+from services.messages.redemptions import tell_ended
 from services.redemption_views import FulfillmentStatus
 from services.redemptions import lock_holders
 from services.state import Author

@@ -18,12 +18,11 @@ from domain.ledger.accounts import Account, AccountKey, AssetTerms, EntityType, 
 from domain.ledger.due import is_due
 from domain.ledger.entries import Origin
 from domain.ledger.redeem import LotPart, Target, redeem, require_redeemable
-from domain.ledger.redeem import Redeemed as Spent
 from domain.rewards import Reward
 from services import due, fulfillment_requests, tickets
 from services.idempotency import Kind, Outcome, Scope
+from services.messages.redemptions import redeeming
 from services.posting import Desk, account_of, named_terms, open_desk, recorded, require_active, require_usable
-from services.redemption_messages import Posted, tell_redeemed
 from services.redemption_views import redemption_body
 from services.state import Entity, EntityKind
 from services.tickets import Errand, Outlook, Ticket
@@ -167,21 +166,12 @@ def _redeem(session: Session, ticket: Ticket, wanted: Redeeming) -> tuple[Redemp
     if case.asset.is_lot or any(is_due(account, case.asset, now) for account in accounts):
         ledger.load_accounts(conn, desk.books, case.holders, with_lots=True)
     done = desk.do(lambda books: redeem(books, case.key, case.priced.amount, case.target, now=now, origin=origin))
-    desk.flush()
     made = _row(ticket, wanted, case, target, done.entry.id, done.entry.created_at)
     repository.insert(conn, made, done.taken)
     if not isinstance(wanted.what, Priced):
         fulfillment_requests.ask(conn, made, wanted.what.count(conn, made))
-    tell_redeemed(conn, made, _posted(case, done))
+    desk.flush(redeeming(conn, made, done.entry, case.key))
     return made, case.asset.symbol, done.taken
-
-
-def _posted(case: _Case, done: Spent) -> Posted:
-    """The entry first tells of the lots that gave, then of those that arrived."""
-    if not case.asset.is_lot:
-        return Posted(done.entry, case.key, case.target)
-    given = len(done.taken)
-    return Posted(done.entry, case.key, case.target, done.entry.lots[:given], done.entry.lots[given:])
 
 
 def _decide(conn: Connection, organization_id: UUID, wanted: Redeeming, target: TargetRow | None, *, is_strict: bool) -> _Case:

@@ -25,16 +25,15 @@ from domain.errors import (
 from domain.ledger.accounts import NIL, AccountKey, AssetTerms, EntityType, subtract
 from domain.ledger.due import is_due
 from domain.ledger.entries import Origin
-from domain.ledger.redeem import LotPart, Target, require_returnable, reverse
-from domain.ledger.redeem import Reversed as Returned
+from domain.ledger.redeem import LotPart, require_returnable, reverse
+from domain.messages.redemptions import EndedBy, Ending
 from domain.money import CONTEXT, format_amount
-from domain.redemption_messages import EndedBy, Ending
 from runtime.ids import new_id
 from services import due, fulfillment_requests, tickets
 from services.catalog import return_units
 from services.idempotency import Kind, Outcome, Scope
+from services.messages.redemptions import reversing
 from services.posting import recorded
-from services.redemption_messages import Posted, tell_reversed
 from services.redemption_views import redemption_body, reversal_body
 from services.redemptions import lock_holders, open_accounts, sink_of
 from services.tickets import Errand, Outlook, Ticket
@@ -179,7 +178,6 @@ def _post(
     owed = repository.owed_lots(conn, found.id) if asset.is_lot else []
     origin = Origin(found.program_id, cause.reason, api_key_id=cause.api_key_id)
     done = desk.do(lambda books: reverse(books, keys[0], size.amount, sink, owed, now=desk.now, origin=origin))
-    desk.flush()
     made = ReversalRow(
         id=cause.id,
         organization_id=found.organization_id,
@@ -195,22 +193,8 @@ def _post(
     return_units(conn, found, size.quantity, made.created_at)
     if cause.ending is not None:
         fulfillment_requests.settle(conn, found.id, "FAILED", cause.ending.note, made.created_at)
-    _tell(conn, found, made, _posted(done, keys[0], sink, asset), cause.ending)
+    desk.flush(reversing(conn, made, done.entry, keys[0], cause.ending))
     return made, done.restored
-
-
-def _posted(done: Returned, key: AccountKey, sink: Target, asset: AssetTerms) -> Posted:
-    """The entry first tells of the lots that the target gave, then of those that got back."""
-    if not asset.is_lot:
-        return Posted(done.entry, key, sink)
-    given = len(done.entry.lots) - len(done.restored)
-    return Posted(done.entry, key, sink, done.entry.lots[given:], done.entry.lots[:given])
-
-
-def _tell(conn: Connection, found: RedemptionRow, made: ReversalRow, posted: Posted, ending: Ending | None) -> None:
-    now = repository.find(conn, found.organization_id, found.id)
-    assert now is not None, "redemptions aren't deleted"
-    tell_reversed(conn, now, made, posted, ending)
 
 
 def _key_of(found: RedemptionRow) -> AccountKey:

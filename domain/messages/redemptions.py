@@ -6,8 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from domain.balance_messages import balance_body
 from domain.ledger.accounts import Balance
+from domain.messages.parts import balance_of, text_of
 from domain.outbox import Message, MessageType
 from domain.timestamps import format_timestamp
 
@@ -84,9 +84,9 @@ def completed(facts: RedemptionFacts, balance: Balance, api_key_id: UUID | None)
     """`redemption.completed`, with the participant's balance after it."""
     data = facts.head | facts.order
     data |= {
-        "balance": balance_body(balance, facts.scale),
+        "balance": balance_of(balance, facts.scale),
         "journal_entry_id": facts.redemption["journal_entry_id"],
-        "created_by_api_key_id": _id(api_key_id),
+        "created_by_api_key_id": text_of(api_key_id),
         "occurred_at": facts.redemption["created_at"],
     }
     return facts.message(MessageType.REDEMPTION_COMPLETED, data)
@@ -98,9 +98,9 @@ def reversed_(facts: RedemptionFacts, reversal: Mapping[str, object], balance: B
     data |= {name: reversal[name] for name in ("amount", "quantity", "reason")}
     data |= {
         "full": facts.redemption["status"] == "FULLY_REVERSED",
-        "balance": balance_body(balance, facts.scale),
+        "balance": balance_of(balance, facts.scale),
         "journal_entry_id": reversal["journal_entry_id"],
-        "created_by_api_key_id": _id(api_key_id),
+        "created_by_api_key_id": text_of(api_key_id),
         "occurred_at": reversal["created_at"],
     }
     return facts.message(MessageType.REDEMPTION_REVERSED, data)
@@ -119,8 +119,8 @@ def ended(
     }
     has_failed = facts.redemption["fulfillment_status"] == "FAILED"
     if has_failed:
-        data["reversal_id"] = _id(reversal_id)
-    data |= {"created_by_api_key_id": _id(ending.api_key_id), "occurred_at": format_timestamp(moment)}
+        data["reversal_id"] = text_of(reversal_id)
+    data |= {"created_by_api_key_id": text_of(ending.api_key_id), "occurred_at": format_timestamp(moment)}
     type_ = MessageType.REDEMPTION_FULFILLMENT_FAILED if has_failed else MessageType.REDEMPTION_FULFILLED
     return facts.message(type_, data)
 
@@ -134,7 +134,3 @@ def fulfillment_request(facts: RedemptionFacts, reward: Mapping[str, object]) ->
         **head,
         "expires_at": facts.redemption["fulfillment_expires_at"],
     }
-
-
-def _id(id_: UUID | None) -> str | None:
-    return None if id_ is None else str(id_)
