@@ -3,12 +3,25 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
-from domain.errors import ServiceUnavailable
+
+class NobodyGotOnError(Exception):
+    """The time of a turn was over before it came."""
+
+
+class Turn(NamedTuple):
+    """A turn lasts until `deadline`, of the loop's clock; `has_waited`: what was known before it may be old."""
+
+    deadline: float
+    has_waited: bool
 
 
 class Turns:
-    """At most so many at once; who waits gives up when nobody got on for `patience` seconds, or after `most_seconds`."""
+    """At most so many at once. Time is over `patience` seconds after the last sign that turns lead to something.
+
+    No sign counts from before an arrival, and nobody waits longer than `most_seconds`.
+    """
 
     def __init__(self, at_once: int, patience: float, most_seconds: float) -> None:
         self._free = asyncio.Semaphore(at_once)
@@ -18,30 +31,32 @@ class Turns:
         self._got_on = self._loop.time()
 
     def got_on(self) -> None:
-        """Somebody who had a turn came to an end."""
+        """What the turns are for has worked, for somebody who had one."""
         self._got_on = self._loop.time()
 
     @asynccontextmanager
-    async def take(self) -> AsyncIterator[bool]:
-        """Take a turn for the block; gives whether there was a wait. ServiceUnavailable when it was for nothing."""
+    async def take(self, arrived: float) -> AsyncIterator[Turn]:
+        """Take a turn for the block. NobodyGotOnError."""
         has_waited = self._free.locked()
         if has_waited:
-            await self._wait()
+            await self._wait(arrived)
         else:
             await self._free.acquire()
         try:
-            yield has_waited
+            yield Turn(self._deadline(arrived), has_waited)
         finally:
             self._free.release()
 
-    async def _wait(self) -> None:
-        arrived = self._loop.time()
+    def _deadline(self, arrived: float) -> float:
+        return min(max(arrived, self._got_on) + self._patience, arrived + self._most_seconds)
+
+    async def _wait(self, arrived: float) -> None:
         turn = asyncio.ensure_future(self._free.acquire())
         try:
             while not turn.done():
-                until = min(max(arrived, self._got_on) + self._patience, arrived + self._most_seconds)
+                until = self._deadline(arrived)
                 if until <= self._loop.time():
-                    raise ServiceUnavailable
+                    raise NobodyGotOnError
                 await asyncio.wait({turn}, timeout=until - self._loop.time())
         except BaseException:
             if turn.done() and not turn.cancelled():
