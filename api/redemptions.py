@@ -2,7 +2,7 @@
 
 After `OPENSCRIP_REDEMPTION_TIMEOUT` the answer is 503, and final: by then the flow may not do it any more, and the last look
 has waited for whoever still did. A crowd is served one after the other, and that time begins anew whenever a flow answers one
-of them; who has waited looks again first, so that those for whom nothing is left cost no flow.
+of them; who waits looks again now and then, and when its turn comes, so that those for whom nothing is left cost no flow.
 """
 
 import asyncio
@@ -115,7 +115,7 @@ class Redeemer:
         if first.answer is not None:
             return first.answer
         try:
-            async with self._turns.take(began) as turn:
+            async with self._turns.take(began, partial(self._look, errand, self._timeout)) as turn:
                 outcome = await self._carry_out(errand, None if turn.has_waited else first, turn.deadline)
         except NobodyGotOnError:
             return await self._without_a_turn(errand)

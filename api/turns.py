@@ -1,9 +1,13 @@
 """Turns: so many at once, first come, first served. Whoever waits goes on waiting for as long as those before get on."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
+
+
+# Between two things that are done meanwhile.
+PAUSE_SECONDS = 1.5
 
 
 class NobodyGotOnError(Exception):
@@ -35,11 +39,14 @@ class Turns:
         self._got_on = self._loop.time()
 
     @asynccontextmanager
-    async def take(self, arrived: float) -> AsyncIterator[Turn]:
-        """Take a turn for the block. NobodyGotOnError."""
+    async def take(self, arrived: float, meanwhile: Callable[[], Awaitable[object]]) -> AsyncIterator[Turn]:
+        """Take a turn for the block. Who waits does something `meanwhile`, again and again; what it raises ends the wait.
+
+        NobodyGotOnError.
+        """
         has_waited = self._free.locked()
         if has_waited:
-            await self._wait(arrived)
+            await self._wait(arrived, meanwhile)
         else:
             await self._free.acquire()
         try:
@@ -50,14 +57,16 @@ class Turns:
     def _deadline(self, arrived: float) -> float:
         return min(max(arrived, self._got_on) + self._patience, arrived + self._most_seconds)
 
-    async def _wait(self, arrived: float) -> None:
+    async def _wait(self, arrived: float, meanwhile: Callable[[], Awaitable[object]]) -> None:
         turn = asyncio.ensure_future(self._free.acquire())
         try:
             while not turn.done():
                 until = self._deadline(arrived)
                 if until <= self._loop.time():
                     raise NobodyGotOnError
-                await asyncio.wait({turn}, timeout=until - self._loop.time())
+                await asyncio.wait({turn}, timeout=min(until - self._loop.time(), PAUSE_SECONDS))
+                if not turn.done():
+                    await meanwhile()
         except BaseException:
             if turn.done() and not turn.cancelled():
                 self._free.release()
