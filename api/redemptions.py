@@ -170,9 +170,7 @@ class Redeemer:
                     await client.get_workflow_handle(errand.workflow_id).result()
                 self._turns.got_on()
                 return None
-            result = await _first(told, handle)
-            self._turns.got_on()
-            return result
+            return self._got_on(await _first(told, handle))
         except (WorkflowFailureError, RPCError, RuntimeError) as error:
             refusal = _refusal(error)
             if refusal is not None:
@@ -184,6 +182,10 @@ class Redeemer:
             return None
         finally:
             self._told.pop(errand.id, None)
+
+    def _got_on(self, result: RedemptionResult) -> RedemptionResult:
+        self._turns.got_on()
+        return result
 
     async def _at_last(self, errand: Errand, first: Outlook) -> Outcome:
         """Its time is over, and so is that of its flows."""

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-
 # Between two things that are done meanwhile.
 PAUSE_SECONDS = 1.5
 

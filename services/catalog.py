@@ -9,7 +9,6 @@ from decimal import Decimal
 from uuid import UUID
 
 from db.repositories import rewards as repository
-from db.repositories.ledger_terms import database_now
 from db.repositories.redemptions import RedemptionRow
 from db.session import Connection
 from domain.errors import InvalidScale, not_found

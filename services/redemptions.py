@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from decimal import Decimal
-from typing import Any, Protocol
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlmodel import Session
@@ -12,75 +11,24 @@ from sqlmodel import Session
 from db.repositories import idempotency, ledger
 from db.repositories import redemption_facts as facts_of
 from db.repositories import redemptions as repository
-from db.repositories.redemption_facts import Facts, Question
+from db.repositories.redemption_facts import Facts
 from db.repositories.redemptions import RedemptionRow, TargetRow
 from db.session import Connection, psycopg_of
-from domain.errors import DomainError, IdempotencyConflict, InvalidState, ServiceUnavailable, not_found
-from domain.ledger.accounts import Account, AccountKey, AssetTerms, EntityType, OutsideAccount
+from domain.errors import DomainError, IdempotencyConflict, ServiceUnavailable
+from domain.ledger.accounts import Account, AccountKey, AssetTerms
 from domain.ledger.books import Books
 from domain.ledger.due import is_due
 from domain.ledger.entries import Origin
-from domain.ledger.redeem import LotPart, Target, redeem, require_redeemable
-from domain.rewards import Reward
+from domain.ledger.redeem import LotPart, redeem
 from runtime.ids import new_id
 from services import due, tickets
 from services.idempotency import Kind, Outcome, Scope
-from services.posting import Desk, account_of, open_desk, recorded, require_active, require_usable
+from services.posting import Desk, open_desk
+from services.redemption_cases import Case, CatalogItem, Glance, Priced, Redeeming, Stock, decide, sink_of
 from services.redemption_views import redemption_body
-from services.state import Entity, EntityKind
 from services.tickets import LEAST_MS, Errand, Outlook, Ticket
 
-
-@dataclass(frozen=True, slots=True)
-class Priced:
-    """What a redemption debits, and why. The rest is set for catalog items."""
-
-    asset_id: UUID
-    amount: Decimal
-    description: str
-    reward_id: UUID | None = None
-    unit_cost: Decimal | None = None
-    quantity: int | None = None
-    fulfillment_type: str | None = None
-    fulfillment_timeout: timedelta | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Stock:
-    """A reward, the units of it that the participant has, and the moment of both."""
-
-    reward: Reward | None
-    owned: int
-    now: datetime
-
-
-class CatalogItem(Protocol):
-    """What the catalog adds to a redemption."""
-
-    @property
-    def reward_id(self) -> UUID:
-        """The reward that is wanted."""
-
-    def price(self, reward: Reward | None, *, is_strict: bool) -> Priced:
-        """What it costs; NotFound, BadRequest, InvalidScale."""
-
-    def admit(self, stock: Stock, priced: Priced) -> None:
-        """Refuse what may not be had: OutOfStock, RewardUnavailable, ParticipantLimitReached."""
-
-    def lock(self, conn: Connection, participant_id: UUID) -> Stock:
-        """The stock, locked until the transaction ends."""
-
-    def count(self, conn: Connection, stock: Stock, made: RedemptionRow) -> None:
-        """Note what was redeemed of a stock that is locked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Redeeming:
-    """What is asked for; its form is checked. `what` is an amount of an asset, or a catalog item."""
-
-    participant_id: UUID
-    program_id: UUID
-    what: Priced | CatalogItem
+__all__ = ["CatalogItem", "Glance", "Priced", "Redeeming", "Stock", "sink_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,48 +38,6 @@ class Redeemed:
     outcome: Outcome
     symbol: str
     lots: tuple[LotPart, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Glance:
-    """A request whose outlook is asked for."""
-
-    ticket: Ticket
-    wanted: Redeeming
-    is_strict: bool
-
-    @property
-    def question(self) -> Question:
-        """What decides on it."""
-        what = self.wanted.what
-        return Question(
-            organization_id=self.ticket.author.organization_id,
-            program_id=self.wanted.program_id,
-            participant_id=self.wanted.participant_id,
-            redemption_id=self.ticket.id,
-            key=self.ticket.key,
-            asset_id=what.asset_id if isinstance(what, Priced) else None,
-            reward_id=None if isinstance(what, Priced) else what.reward_id,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """A redemption that ids, forms and states allow: what is left to decide is money."""
-
-    asset: AssetTerms
-    priced: Priced
-    key: AccountKey
-    target: Target
-    accounts: tuple[Account, ...]
-
-    @property
-    def holders(self) -> list[AccountKey]:
-        return [account.key for account in self.accounts]
-
-    def require_money(self) -> None:
-        target = self.accounts[1] if len(self.accounts) > 1 else None
-        require_redeemable(self.asset, self.accounts[0], target, self.priced.amount)
 
 
 def errand_of(session: Session, ticket: Ticket, program_id: UUID) -> Errand:
@@ -174,7 +80,7 @@ def _outlook(session: Session, one: Glance, facts: Facts) -> Outlook:
         answer = _known_answer(session, one, facts)
         if answer is not None:
             return Outlook(facts.real_time, answer, program_id=one.wanted.program_id)
-        case = _decide(one.wanted, facts, is_strict=one.is_strict)
+        case = decide(one.wanted, facts, is_strict=one.is_strict)
         if any(is_due(account, case.asset, facts.now) for account in case.accounts):
             target = case.accounts[1].key.holder_id if len(case.accounts) > 1 else None
             return Outlook(facts.real_time, program_id=one.wanted.program_id, is_due=True, also_due=target)
@@ -239,7 +145,7 @@ def _facts_under_locks(conn: Connection, one: Glance, target: TargetRow | None) 
 
 def _redeem(session: Session, one: Glance, facts: Facts) -> Redeemed:
     conn, ticket, wanted = psycopg_of(session), one.ticket, one.wanted
-    case, now, stock = _decide(wanted, facts, is_strict=False), facts.now, None
+    case, now, stock = decide(wanted, facts, is_strict=False), facts.now, None
     if not isinstance(wanted.what, Priced):
         # Hot rows come after the holders' locks; the moment is that after the last lock.
         stock = wanted.what.lock(conn, wanted.participant_id)
@@ -264,48 +170,15 @@ def _redeem(session: Session, one: Glance, facts: Facts) -> Redeemed:
     return Redeemed(Outcome(body), case.asset.symbol, done.taken)
 
 
-def _desk(conn: Connection, case: _Case, now: datetime) -> Desk:
+def _desk(conn: Connection, case: Case, now: datetime) -> Desk:
     books = Books({case.asset.id: case.asset}, new_id)
     for account in case.accounts:
         books.add_account(account)
     return Desk(conn, books, now)
 
 
-def _decide(wanted: Redeeming, facts: Facts, *, is_strict: bool) -> _Case:
-    """The checks up to the 409s, in their order."""
-    participant, target = Entity(EntityKind.PARTICIPANT, wanted.participant_id), facts.target
-    if facts.participant_status is None:
-        raise not_found("participant", participant.id)
-    if target is None:
-        raise not_found("program", wanted.program_id, "program_id")
-    priced = wanted.what
-    if not isinstance(priced, Priced):
-        priced = priced.price(facts.reward, is_strict=is_strict)
-    asset = facts.terms.asset
-    if asset is None:
-        raise not_found("asset", priced.asset_id, "asset_id")
-    if priced.reward_id is None:
-        amount = recorded(priced.amount, asset, is_strict=is_strict)
-        priced = Priced(priced.asset_id, amount, priced.description)
-    require_active(facts.terms, asset, wanted.program_id)
-    require_usable(participant, facts.participant_status)
-    if target.entity_id == participant.id:
-        raise InvalidState("The participant is the program's redemption target", reason="redeemer_is_target")
-    if target.kind == EntityKind.GROUP and target.entity_id is not None:
-        require_usable(Entity(EntityKind.GROUP, target.entity_id), facts.group_status or "ARCHIVED")
-    key, sink = account_of(participant, asset.id, wanted.program_id), sink_of(target, asset.id, wanted.program_id)
-    accounts = [_account(key, facts.balance)]
-    if isinstance(sink, AccountKey):
-        accounts.append(_account(sink, facts.target_balance))
-    return _Case(asset, priced, key, sink, tuple(accounts))
-
-
-def _account(key: AccountKey, columns: tuple[Any, ...] | None) -> Account:
-    return Account(key, lots_loaded=True) if columns is None else Account(key, *columns)
-
-
 def _row(
-    ticket: Ticket, wanted: Redeeming, case: _Case, target: TargetRow | None, entry_id: UUID, moment: datetime
+    ticket: Ticket, wanted: Redeeming, case: Case, target: TargetRow | None, entry_id: UUID, moment: datetime
 ) -> RedemptionRow:
     priced, timeout = case.priced, case.priced.fulfillment_timeout
     assert target is not None, "a program without a target was refused"
@@ -334,15 +207,6 @@ def _row(
 
 
 # ------------------------------------------------------------------ shared with reversals
-
-
-def sink_of(target: TargetRow, asset_id: UUID, program_id: UUID) -> Target:
-    """The account that a target is for one program and asset."""
-    if target.entity_id is None:
-        return EntityType(target.type)
-    if target.kind is None:
-        return OutsideAccount(target.entity_id)
-    return account_of(Entity(EntityKind(target.kind), target.entity_id), asset_id, program_id)
 
 
 def lock_holders(conn: Connection, participant_id: UUID, target: TargetRow | None) -> None:

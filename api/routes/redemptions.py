@@ -85,7 +85,6 @@ async def redeem_item(participant_id: PathId, body: ItemRedemptionCreate, call: 
 
 async def _redeem(call: Call, ticket: Ticket, wanted: Redeeming, asked: dict[str, Any]) -> Response:
     """Carry out a redemption; `asked` is what its flow is told of it besides the ids."""
-
     glance = Glance(ticket, wanted, call.is_strict)
 
     def look(session: Session, patience_ms: int) -> Outlook:

@@ -58,9 +58,12 @@ _ASSET = (
     " a.status = 'ARCHIVED', a.organization_id"
 )
 _REWARD = ("id", *(column for column in rewards.DECIDING if column != "id"))
-_PARTS = (
+_REST = (
     "clock_timestamp(), openscrip_now(), c.status, g.status, m.id IS NOT NULL, coalesce(u.units, 0), p.status,"
-    " l.asset_id IS NOT NULL, p.redemption_target_type, p.redemption_target_entity_id, h.kind, k.fingerprint, k.response",
+    " l.asset_id IS NOT NULL, p.redemption_target_type, p.redemption_target_entity_id, h.kind, k.fingerprint, k.response"
+)
+_PARTS = (
+    _REST,
     _ASSET,
     ", ".join(f"b.{column}" for column in _ACCOUNT),
     ", ".join(f"t.{column}" for column in _ACCOUNT),

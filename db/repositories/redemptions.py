@@ -133,9 +133,7 @@ def limit_until(conn: Connection, until: datetime, least_ms: int) -> None:
 
 def limit(conn: Connection, milliseconds: int) -> Cursor[tuple[Any, ...]]:
     """Let no statement of this transaction take longer; gives the database's own clock, inside a pipeline when it ends."""
-    return conn.execute(
-        "SELECT clock_timestamp(), set_config('statement_timeout', %s, true)", [str(milliseconds)], prepare=True
-    )
+    return conn.execute("SELECT clock_timestamp(), set_config('statement_timeout', %s, true)", [str(milliseconds)], prepare=True)
 
 
 def limit_to(conn: Connection, milliseconds: int) -> datetime:

@@ -1,8 +1,8 @@
 """Rewards, and the units of them that participants have.
 
-A redemption uses `lock_stock` and `save_stock` in one transaction, a reversal `lock_reward`, `units_of` and `save_stock`. The reward is a hot row: its lock is taken
-after those of all holders and before those of budgets, program state and wallets, rewards by id among themselves. It guards
-the units of every participant too.
+A redemption uses `lock_stock` and `save_stock` in one transaction, a reversal `lock_reward`, `units_of` and `save_stock`.
+The reward is a hot row: its lock is taken after those of all holders and before those of budgets, program state and wallets,
+rewards by id among themselves. It guards the units of every participant too.
 """
 
 from collections.abc import Mapping

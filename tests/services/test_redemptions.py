@@ -62,9 +62,7 @@ class Till:
         return transact(self.database, lambda session: reversals.carry_out(session, ticket, wanted, until))
 
     def look(self, amount: str, ticket: Ticket) -> Outlook:
-        return transact(
-            self.database, lambda session: redemptions.look(session, Glance(ticket, self.order(amount), False), 5000)
-        )
+        return transact(self.database, lambda session: redemptions.look(session, Glance(ticket, self.order(amount), False), 5000))
 
     def last_look(self, ticket: Ticket) -> Outlook:
         return transact(self.database, lambda session: redemptions.last_look(session, ticket, self.purse.world.program_id))
