@@ -21,7 +21,7 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlreadyStartedError
 
 from api.looks import Looks, Seen
-from api.turns import NobodyGotOnError, Turns
+from api.turns import NobodyGotOnError, Turn, Turns
 from db.session import Database
 from domain.errors import DomainError, ServiceUnavailable
 from domain.refusals import refusal_of
@@ -116,14 +116,14 @@ class Redeemer:
             return first.answer
         try:
             async with self._turns.take(began, partial(self._look, errand, self._timeout)) as turn:
-                outcome = await self._carry_out(errand, None if turn.has_waited else first, turn.deadline)
+                outcome = await self._carry_out(errand, None if turn.has_waited else first, turn)
         except NobodyGotOnError:
             return await self._without_a_turn(errand)
         return await self._at_last(errand, first) if outcome is None else outcome
 
-    async def _carry_out(self, errand: Errand, outlook: Outlook | None, deadline: float) -> Outcome | None:
+    async def _carry_out(self, errand: Errand, outlook: Outlook | None, turn: Turn) -> Outcome | None:
         """Look, unless there is a fresh outlook, and start flows until one does it; None when the time is over."""
-        while self._loop.time() < deadline:
+        while (deadline := turn.deadline()) > self._loop.time():
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(deadline):
                     outlook = outlook or (await self._look(errand, deadline - self._loop.time(), is_first=True)).outlook
@@ -188,12 +188,13 @@ class Redeemer:
         return result
 
     async def _at_last(self, errand: Errand, first: Outlook) -> Outcome:
-        """Its time is over, and so is that of its flows."""
+        """Its time is over, and so is that of its flows: it was done, or it won't be."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_LOOK_SECONDS):
                 outlook = await self._transact(lambda session: errand.last_look(session, first))
                 if outlook.answer is not None:
                     return outlook.answer
+                await self._look(errand, LAST_LOOK_SECONDS, is_first=True)
         raise ServiceUnavailable
 
     async def _without_a_turn(self, errand: Errand) -> Outcome:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import NamedTuple
 
 # Between two things that are done meanwhile.
@@ -14,9 +15,9 @@ class NobodyGotOnError(Exception):
 
 
 class Turn(NamedTuple):
-    """A turn lasts until `deadline`, of the loop's clock; `has_waited`: what was known before it may be old."""
+    """A turn lasts until `deadline`, of the loop's clock, which may move on; `has_waited`: what was known may be old."""
 
-    deadline: float
+    deadline: Callable[[], float]
     has_waited: bool
 
 
@@ -49,7 +50,7 @@ class Turns:
         else:
             await self._free.acquire()
         try:
-            yield Turn(self._deadline(arrived), has_waited)
+            yield Turn(partial(self._deadline, arrived), has_waited)
         finally:
             self._free.release()
 

@@ -1,6 +1,7 @@
 """A worker that is killed (SIGKILL, by itself) right before or right after a commit: `before` or `after`.
 
-The commit is the first one of a RELEASE, or, with a participant's id as second argument, of this participant's REDEMPTION.
+The commit is the first one of a RELEASE, or, with a participant's id as second argument, of this participant's REDEMPTION, or
+of the action that the third argument names.
 """
 
 import asyncio
@@ -21,9 +22,9 @@ from runtime.temporal import connect, ensure_search_attributes
 from workflows.hosting import redemption_worker
 
 RELEASES = "SELECT count(*) FROM journal_entries WHERE action_type = 'RELEASE'"
-REDEMPTIONS = """
+OF_PARTICIPANT = """
     SELECT count(*) FROM journal_entries e JOIN postings p ON p.entry_id = e.id
-    WHERE e.action_type = 'REDEMPTION' AND p.entity_id = %s"""
+    WHERE p.entity_id = %s AND e.action_type = %s"""
 
 
 class Dying(Database):
@@ -31,6 +32,7 @@ class Dying(Database):
 
     moment = "before"
     participant: str | None = None
+    action = "REDEMPTION"
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -38,7 +40,7 @@ class Dying(Database):
             yield session
             query, values = RELEASES, None
             if self.participant is not None:
-                query, values = REDEMPTIONS, [self.participant]
+                query, values = OF_PARTICIPANT, [self.participant, self.action]
             [(seen,)] = psycopg_of(session).execute(query, values)
             if seen and self.moment == "before":
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -46,11 +48,12 @@ class Dying(Database):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def main(moment: str, participant: str | None = None) -> None:
+async def main(moment: str, participant: str | None = None, action: str = "REDEMPTION") -> None:
     settings = Settings(database_pool_size=4)
     database = Dying(settings.require_database_url(), pool_size=4)
     database.moment = moment
     database.participant = participant
+    database.action = action
     client = await connect(settings)
     await ensure_search_attributes(client)
     with ThreadPoolExecutor(4) as executor:
