@@ -2,7 +2,7 @@
 
 After `OPENSCRIP_REDEMPTION_TIMEOUT` the answer is 503, and final: by then the flow may not do it any more, and the last look
 has waited for whoever still did. A crowd is served one after the other, and that time begins anew whenever a flow answers one
-of them; who waits looks again now and then, and when its turn comes, so that those for whom nothing is left cost no flow.
+of them; who waits looks again when one of them is refused, so that those for whom nothing is left cost no flow.
 """
 
 import asyncio
@@ -119,6 +119,9 @@ class Redeemer:
                 outcome = await self._carry_out(errand, None if turn.has_waited else first, turn)
         except NobodyGotOnError:
             return await self._without_a_turn(errand)
+        except DomainError:
+            self._turns.tell()
+            raise
         return await self._at_last(errand, first) if outcome is None else outcome
 
     async def _carry_out(self, errand: Errand, outlook: Outlook | None, turn: Turn) -> Outcome | None:

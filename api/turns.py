@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-# Between two things that are done meanwhile.
+# At least so much between two things that one does meanwhile.
 PAUSE_SECONDS = 1.5
 
 
@@ -33,14 +33,22 @@ class Turns:
         self._most_seconds = most_seconds
         self._loop = asyncio.get_running_loop()
         self._got_on = self._loop.time()
+        self._news: asyncio.Future[None] = self._loop.create_future()
+        self._told = 0
 
     def got_on(self) -> None:
         """What the turns are for has worked, for somebody who had one."""
         self._got_on = self._loop.time()
 
+    def tell(self) -> None:
+        """Something was learnt in a turn that may concern those who wait."""
+        self._told += 1
+        self._news.set_result(None)
+        self._news = self._loop.create_future()
+
     @asynccontextmanager
     async def take(self, arrived: float, meanwhile: Callable[[], Awaitable[object]]) -> AsyncIterator[Turn]:
-        """Take a turn for the block. Who waits does something `meanwhile`, again and again; what it raises ends the wait.
+        """Take a turn for the block. Who waits does something `meanwhile` when there is news; what it raises ends the wait.
 
         NobodyGotOnError.
         """
@@ -58,15 +66,19 @@ class Turns:
         return min(max(arrived, self._got_on) + self._patience, arrived + self._most_seconds)
 
     async def _wait(self, arrived: float, meanwhile: Callable[[], Awaitable[object]]) -> None:
-        turn = asyncio.ensure_future(self._free.acquire())
+        turn: asyncio.Future[Any] = asyncio.ensure_future(self._free.acquire())
+        known, looked = self._told, arrived
         try:
             while not turn.done():
-                until = self._deadline(arrived)
-                if until <= self._loop.time():
+                now, until = self._loop.time(), self._deadline(arrived)
+                if until <= now:
                     raise NobodyGotOnError
-                await asyncio.wait({turn}, timeout=min(until - self._loop.time(), PAUSE_SECONDS))
-                if not turn.done():
+                if known != self._told and looked + PAUSE_SECONDS <= now:
+                    known, looked = self._told, now
                     await meanwhile()
+                    continue
+                wake = until if known == self._told else min(until, looked + PAUSE_SECONDS)
+                await asyncio.wait([turn, self._news], timeout=wake - now, return_when=asyncio.FIRST_COMPLETED)
         except BaseException:
             if turn.done() and not turn.cancelled():
                 self._free.release()

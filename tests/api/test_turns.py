@@ -91,8 +91,12 @@ def test_what_is_learnt_meanwhile_ends_the_wait(monkeypatch: pytest.MonkeyPatch)
         turns = Turns(1, 60.0, 60.0)
         first = asyncio.ensure_future(take(turns, 0.5))
         await asyncio.sleep(0)
+        waiting = asyncio.ensure_future(take(turns, 0, sold_out))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        turns.tell()
         with pytest.raises(LookupError):
-            await take(turns, 0, sold_out)
+            await waiting
         assert not first.done()
         await first
         assert await take(turns, 0) < 0.1
