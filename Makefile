@@ -59,6 +59,10 @@ replay: .venv/.dev ## Replay recorded workflow histories
 bench: .venv/.runtime ## Measure throughput and latency against pgbench on this machine
 	$(PY) -m cli bench
 
+.PHONY: rush
+rush: .venv/.dev ## Send 10,000 redemptions by 500 clients at a reward's last 100 units
+	OPENSCRIP_RUSH=10000x500 $(PYTEST) -s tests/e2e/test_reward_rush.py
+
 .PHONY: load
 load: .venv/.runtime ## Send load to a running stack
 	$(PY) -m cli load

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from db.repositories import fulfillment_requests
 from db.repositories import redemptions as rows
-from db.repositories.redemption_facts import load_surroundings
+from db.repositories.redemption_surroundings import load_surroundings
 from db.repositories.redemptions import RedemptionRow, ReversalRow
 from db.session import Connection
 from domain.ledger.accounts import AccountKey

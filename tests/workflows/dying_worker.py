@@ -1,6 +1,8 @@
 """A worker that is killed (SIGKILL, by itself) right before or right after a commit: `before` or `after`; or when it has `asked`.
 
-`asked`: it serves webhooks, has the answer of the first one, and hasn't counted the attempt. Otherwise the commit is the first one of a RELEASE, or, with a participant's id as second argument, of this participant's REDEMPTION.
+`asked`: it serves webhooks, has the answer of the first one, and hasn't counted the attempt. Otherwise the commit is the first
+one of a RELEASE, or, with a participant's id as second argument, of this participant's REDEMPTION, or of the action that the
+third argument names.
 """
 
 import asyncio
@@ -24,9 +26,9 @@ from services import fulfillment_attempts
 from workflows.hosting import redemption_worker
 
 RELEASES = "SELECT count(*) FROM journal_entries WHERE action_type = 'RELEASE'"
-REDEMPTIONS = """
+OF_PARTICIPANT = """
     SELECT count(*) FROM journal_entries e JOIN postings p ON p.entry_id = e.id
-    WHERE e.action_type = 'REDEMPTION' AND p.entity_id = %s"""
+    WHERE p.entity_id = %s AND e.action_type = %s"""
 
 # Whoever comes after it needn't wait longer than this for its claim to end.
 ASKED_CLAIM_SECONDS = 2.0
@@ -37,6 +39,7 @@ class Dying(Database):
 
     moment = "before"
     participant: str | None = None
+    action = "REDEMPTION"
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -44,7 +47,7 @@ class Dying(Database):
             yield session
             query, values = RELEASES, None
             if self.participant is not None:
-                query, values = REDEMPTIONS, [self.participant]
+                query, values = OF_PARTICIPANT, [self.participant, self.action]
             [(seen,)] = psycopg_of(session).execute(query, values)
             if seen and self.moment == "before":
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -52,11 +55,12 @@ class Dying(Database):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def main(moment: str, participant: str | None = None) -> None:
+async def main(moment: str, participant: str | None = None, action: str = "REDEMPTION") -> None:
     settings = Settings(database_pool_size=4)
     database = Dying(settings.require_database_url(), pool_size=4)
     database.moment = moment
     database.participant = participant
+    database.action = action
     client = await connect(settings)
     await ensure_search_attributes(client)
     if moment == "asked":
