@@ -77,7 +77,9 @@ async def _ask(client: Client, database: Database, settings: Settings) -> None:
     fulfillment_attempts.CLAIM_SECONDS = ASKED_CLAIM_SECONDS
     fulfillment_attempts.finish = _die
     with ThreadPoolExecutor(worker.WEBHOOKS_AT_ONCE) as executor:
-        await worker.webhook_worker(client, database, settings, executor).run()
+        async with worker.webhook_worker(client, database, settings, executor):
+            print("working", flush=True)
+            await asyncio.Event().wait()
 
 
 def _die(*_: object) -> NoReturn:

@@ -50,9 +50,12 @@ def die_asking(stack: Stack) -> "subprocess.Popen[bytes]":
         "OPENSCRIP_SECRET_KEY": SECRET_KEY.get_secret_value(),
         "OPENSCRIP_WEBHOOK_ALLOW_PRIVATE": "1",
     }
-    return subprocess.Popen([sys.executable, "-m", "tests.workflows.dying_worker", "asked"], cwd=ROOT, env=environment)
+    argv = [sys.executable, "-m", "tests.workflows.dying_worker", "asked"]
+    return subprocess.Popen(argv, cwd=ROOT, env=environment, stdout=subprocess.PIPE)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_killed_between_asking_and_counting(postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # nobody in this process's own stack serves the queue; a worker that is silent is given up soon
     monkeypatch.setattr(worker, "WEBHOOK_QUEUE", "nobody-asks-here")
@@ -63,20 +66,22 @@ def test_killed_between_asking_and_counting(postgres: EmbeddedPostgres, tmp_path
         receive(script=lambda _: Reply(422)) as receiver,
         die_asking(stack) as dying,
     ):
+        assert dying.stdout is not None
         try:
+            assert dying.stdout.readline() == b"working\n"
             shop = Shop(new_tenant(stack.database, stack.base_url))
             shop.credit("USD", "100.00")
             code, secret = shop.hooked(receiver.url)
             made = shop.take(code)
-            assert dying.wait(40) == -signal.SIGKILL
+            assert dying.wait(60) == -signal.SIGKILL
         finally:
             dying.kill()
         assert len(receiver.received) == 1
         assert shop.found(made)["fulfillment_status"] == "PENDING"
         monkeypatch.setattr(worker, "WEBHOOK_QUEUE", WEBHOOK_QUEUE)
         with webhook_worker(stack):
-            first, second = receiver.wait_for(2, 40)
-            poll(lambda: shop.found(made)["fulfillment_status"] != "PENDING")
+            first, second = receiver.wait_for(2, 60)
+            poll(lambda: shop.found(made)["fulfillment_status"] != "PENDING", 30)
         assert (first.body, first.headers["webhook-id"]) == (second.body, second.headers["webhook-id"])
         assert is_signed_by(second, secret)
         found = shop.found(made)
