@@ -17,6 +17,7 @@ from activities.due import DueActivities, HoldActivities, ReconcileActivities
 from activities.fulfillments import FulfillmentActivities
 from activities.lanes import LaneActivities, SweepActivities
 from activities.redemptions import RedemptionActivities
+from activities.tiers import TierActivities
 from activities.waking import FlowWaker
 from activities.webhooks import FulfillmentSender, WebhookActivities
 from db.session import Database
@@ -38,6 +39,7 @@ from workflows.lane_sweep import LaneSweepWorkflow
 from workflows.reconcile import ReconcileWorkflow
 from workflows.schedules import ensure_schedules
 from workflows.signals import ensure_due_work
+from workflows.tier_retention import TierRetentionWorkflow
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +73,7 @@ def build_worker(client: Client, database: Database, settings: Settings, lanes: 
             AutomationRunWorkflow,
             ReconcileWorkflow,
             FulfillmentWorkflow,
+            TierRetentionWorkflow,
             ClockWorkflow,
         ],
         activities=[
@@ -82,6 +85,7 @@ def build_worker(client: Client, database: Database, settings: Settings, lanes: 
             fan_out.cancel_fan_out,
             HoldActivities(database).attend_hold,
             FulfillmentActivities(database).attend_fulfillment,
+            TierActivities(database).attend_tier,
             ReconcileActivities(database, client).reconcile_flows,
             clock.move_clock,
             clock.wake_sleepers,

@@ -1,5 +1,6 @@
 """What the test clock calls: move to the next due moment, do everything that is due then, and so on for a slice of time."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,12 +13,14 @@ from temporalio.client import Client
 from activities.due import post_all_due
 from activities.fulfillments import attempt_all, expire_all, fulfillment_input, start_fulfillments
 from activities.lanes import LaneActivities
+from activities.tiers import start_tiers
 from activities.webhooks import FulfillmentSender
 from db.repositories import event_queue as queue
 from db.session import Database, freeze, psycopg_of
-from services import clock, fulfillment_attempts, fulfillments, holds, scheduled
+from services import clock, fulfillment_attempts, fulfillments, holds, scheduled, tier_steps
 from services.clock import Move
 from services.holds import DatedHold
+from services.tier_steps import TierKey
 from services.transactions import transact
 from workflows.contracts import DrainInput, DueKind
 from workflows.contracts_clock import ClockInput, ClockReport
@@ -34,6 +37,8 @@ NEAR = timedelta(minutes=2)
 # Flows of holds, and as many of fulfilments, that one call has woken: their ids travel in its report. What is due is done in
 # any case; a flow that isn't woken ends when its own timer does.
 MOST_PASSED_HOLDS = 500
+# Flows of tiers that are woken after a slice; the reconciliation wakes those of which something is due.
+MOST_TIERS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,11 @@ class ClockActivities:
                 await start_hold(self.client, hold, wake=True)
             except RPCError as error:
                 activity.logger.warning("hold %s wasn't woken: %s", hold.hold_id, error)
+        await start_tiers(self.client, await asyncio.to_thread(self._tiers), wake=True)
         return len(passed) + await start_fulfillments(self.client, waiting or [])
+
+    def _tiers(self) -> list[TierKey]:
+        return transact(self.database, lambda session: tier_steps.timed(session, MOST_TIERS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +131,7 @@ class _Visit:
         """Do it all; False when that needs longer."""
         try:
             post_all_due(self.database, moment, self._go_on)
+            tier_steps.settle_everybody(self.database, moment, self._go_on)
             expire_all(self.database, self._go_on)
             attempt_all(self.sender, self._go_on)
             while not transact(self.database, _is_quiet):

@@ -14,6 +14,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.fulfillments import reconcile_fulfillments
 from activities.lanes import is_unreachable
+from activities.tiers import reconcile_tiers
 from activities.waking import start_runs
 from db.session import Database
 from domain.money import format_amount
@@ -145,7 +146,7 @@ class ReconcileActivities:
 
     @activity.defn
     async def reconcile_flows(self) -> ReconcileReport:
-        """Start the due work, the flows of holds near their deadline and those of fan-outs, where they don't run."""
+        """Start the due work, flows of holds near their deadline, of fan-outs, fulfilments and tiers, where they don't run."""
         for kind in DueKind:
             await ensure_due_work(self.client, kind)
         runs = await asyncio.to_thread(self._fan_outs)
@@ -161,7 +162,9 @@ class ReconcileActivities:
                 log.warning("hold_flow_failed", hold=str(hold.id), error=str(error))
                 failed += 1
         handed, stuck = await reconcile_fulfillments(self.database, self.client)
-        return ReconcileReport(holds=len(ending), runs=len(runs), fulfillments=handed, failed=failed + stuck)
+        tiers, lost = await reconcile_tiers(self.database, self.client)
+        failed += stuck + lost
+        return ReconcileReport(holds=len(ending), runs=len(runs), fulfillments=handed, tiers=tiers, failed=failed)
 
     def _fan_outs(self) -> list[FanOutKey]:
         return transact(self.database, lambda session: fan_outs.runnable(session, RUNS_A_PASS))

@@ -19,7 +19,16 @@ from services.movements import Adjusted, Adjustment, AdjustType, Moved, Movement
 from workflows.contracts import DueKind
 from workflows.contracts_fulfillment import FulfillmentInput, FulfillmentSignal
 from workflows.contracts_hold import HoldInput, HoldSignal
-from workflows.signals import RPCError, ensure_due_work, start_fulfillment, start_hold, tell_fulfillment, tell_hold
+from workflows.contracts_tiers import TierRetentionInput
+from workflows.signals import (
+    RPCError,
+    ensure_due_work,
+    start_fulfillment,
+    start_hold,
+    start_tier_retention,
+    tell_fulfillment,
+    tell_hold,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -84,6 +93,10 @@ class Timers:
     def tell_fulfillment(self, redemption_id: UUID, what: FulfillmentSignal) -> None:
         """A fulfilment was reported or cancelled."""
         self._submit(f"{what} {redemption_id}", partial(tell_fulfillment, self._client, redemption_id, what))
+
+    def wake_tier(self, tier: TierRetentionInput) -> None:
+        """A tier was made or changed, or a level of it given until a moment."""
+        self._submit(f"{_WAKE} {tier.tier_id}", partial(start_tier_retention, self._client, tier, wake=True))
 
     async def close(self) -> None:
         """Stop; what wasn't sent is found by the due work and the reconciliation."""
@@ -153,6 +166,13 @@ class TimerNews:
             _tell_adjusted(timers, *self._adjusted)
         if self._moved is not None:
             _tell_moved(timers, self._call.organization_id, *self._moved)
+
+
+def tell_tier(call: Call, tier: TierRetentionInput) -> None:
+    """A tier was made or changed, or a level of it given until a moment. Call after the commit."""
+    timers: Timers | None = getattr(call.request.app.state, "timers", None)
+    if timers is not None:
+        timers.wake_tier(tier)
 
 
 def tell_active(call: Call) -> None:

@@ -698,6 +698,84 @@ CREATE TABLE public.state_history_other (
     CONSTRAINT state_history_operation_check CHECK ((operation = ANY (ARRAY['add'::text, 'remove'::text, 'set'::text, 'delete'::text, 'auto_reset'::text]))),
     CONSTRAINT state_history_state_type_check CHECK ((state_type = ANY (ARRAY['tag'::text, 'counter'::text, 'attribute'::text, 'tier'::text])))
 );
+CREATE TABLE public.tier_history (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    program_id uuid NOT NULL,
+    tier_id uuid NOT NULL,
+    entity_type text NOT NULL,
+    entity_id uuid NOT NULL,
+    tier_key text NOT NULL,
+    from_level text,
+    to_level text,
+    from_rank integer NOT NULL,
+    to_rank integer NOT NULL,
+    change text NOT NULL,
+    reason text NOT NULL,
+    expires_at timestamp with time zone,
+    event_id uuid,
+    rule_id uuid,
+    changed_by_api_key_id uuid,
+    changed_at timestamp with time zone NOT NULL,
+    CONSTRAINT tier_history_change_check CHECK ((change = ANY (ARRAY['UPGRADED'::text, 'DOWNGRADED'::text, 'REMOVED'::text]))),
+    CONSTRAINT tier_history_check CHECK (((from_level IS NULL) = (from_rank = 0))),
+    CONSTRAINT tier_history_check1 CHECK (((to_level IS NULL) = (to_rank = 0))),
+    CONSTRAINT tier_history_check2 CHECK (((change = 'REMOVED'::text) = (to_level IS NULL))),
+    CONSTRAINT tier_history_entity_type_check CHECK ((entity_type = ANY (ARRAY['PARTICIPANT'::text, 'GROUP'::text]))),
+    CONSTRAINT tier_history_reason_check CHECK ((reason = ANY (ARRAY['QUALIFICATION'::text, 'RULE'::text, 'API'::text, 'EXPIRY'::text, 'PERIOD_END'::text, 'INACTIVITY'::text])))
+);
+CREATE TABLE public.tier_levels (
+    id uuid NOT NULL,
+    tier_id uuid NOT NULL,
+    key text NOT NULL,
+    rank integer NOT NULL,
+    display_name text,
+    color text,
+    icon_url text,
+    benefits json,
+    qualification jsonb,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT tier_levels_rank_check CHECK (((rank >= 1) AND (rank <= 1000000)))
+);
+CREATE TABLE public.tier_states (
+    holder_id uuid NOT NULL,
+    tier_id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    program_id uuid NOT NULL,
+    level_key text,
+    acquired_at timestamp with time zone,
+    expires_at timestamp with time zone,
+    lifecycle_expires_at timestamp with time zone,
+    steps_done_through timestamp with time zone,
+    next_due_at timestamp with time zone,
+    CONSTRAINT tier_states_check CHECK (((level_key IS NULL) = (acquired_at IS NULL))),
+    CONSTRAINT tier_states_check1 CHECK (((level_key IS NOT NULL) OR ((expires_at IS NULL) AND (lifecycle_expires_at IS NULL))))
+)
+WITH (fillfactor='80');
+CREATE SEQUENCE public.tier_versions
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+CREATE TABLE public.tiers (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    program_id uuid NOT NULL,
+    key text NOT NULL,
+    display_name text,
+    lifecycle jsonb,
+    lifecycle_started_at timestamp with time zone,
+    status text NOT NULL,
+    version bigint DEFAULT nextval('public.tier_versions'::regclass) NOT NULL,
+    archived_at timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT tiers_check CHECK (((status = 'ARCHIVED'::text) = (archived_at IS NOT NULL))),
+    CONSTRAINT tiers_check1 CHECK (((lifecycle IS NULL) = (lifecycle_started_at IS NULL))),
+    CONSTRAINT tiers_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'ARCHIVED'::text])))
+);
 CREATE TABLE public.wallets (
     program_id uuid NOT NULL,
     asset_id uuid NOT NULL,
@@ -888,6 +966,20 @@ ALTER TABLE ONLY public.rule_sets
     ADD CONSTRAINT rule_sets_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.rules
     ADD CONSTRAINT rules_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.tier_history
+    ADD CONSTRAINT tier_history_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.tier_levels
+    ADD CONSTRAINT tier_levels_key UNIQUE (tier_id, key);
+ALTER TABLE ONLY public.tier_levels
+    ADD CONSTRAINT tier_levels_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.tier_levels
+    ADD CONSTRAINT tier_levels_rank UNIQUE (tier_id, rank) DEFERRABLE INITIALLY DEFERRED;
+ALTER TABLE ONLY public.tier_states
+    ADD CONSTRAINT tier_states_pkey PRIMARY KEY (holder_id, tier_id);
+ALTER TABLE ONLY public.tiers
+    ADD CONSTRAINT tiers_key UNIQUE (program_id, key);
+ALTER TABLE ONLY public.tiers
+    ADD CONSTRAINT tiers_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.wallets
     ADD CONSTRAINT wallets_pkey PRIMARY KEY (program_id, asset_id);
 ALTER TABLE ONLY public.webhook_deliveries
@@ -960,6 +1052,11 @@ CREATE INDEX state_history_entity ON ONLY public.state_history USING btree (enti
 CREATE INDEX state_history_event ON ONLY public.state_history USING btree (event_id) WHERE (event_id IS NOT NULL);
 CREATE INDEX state_history_other_entity_id_changed_at_id_idx ON public.state_history_other USING btree (entity_id, changed_at, id);
 CREATE INDEX state_history_other_event_id_idx ON public.state_history_other USING btree (event_id) WHERE (event_id IS NOT NULL);
+CREATE INDEX tier_history_entity ON public.tier_history USING btree (entity_id, changed_at, id);
+CREATE INDEX tier_states_due ON public.tier_states USING btree (tier_id, next_due_at, holder_id) WHERE (next_due_at IS NOT NULL);
+CREATE INDEX tier_states_tier ON public.tier_states USING btree (tier_id, holder_id);
+CREATE INDEX tiers_created ON public.tiers USING btree (program_id, created_at, id);
+CREATE INDEX tiers_organization ON public.tiers USING btree (organization_id);
 CREATE INDEX webhook_deliveries_endpoint ON ONLY public.webhook_deliveries USING btree (webhook_endpoint_id, created_at, id);
 CREATE INDEX webhook_deliveries_open ON ONLY public.webhook_deliveries USING btree (webhook_endpoint_id, outbox_seq) WHERE (status = ANY (ARRAY['PENDING'::text, 'SENDING'::text]));
 CREATE INDEX webhook_deliveries_other_webhook_endpoint_id_created_at_id_idx ON public.webhook_deliveries_other USING btree (webhook_endpoint_id, created_at, id);
@@ -1028,5 +1125,11 @@ ALTER TABLE ONLY public.rules
     ADD CONSTRAINT rules_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 ALTER TABLE ONLY public.rules
     ADD CONSTRAINT rules_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.programs(id);
+ALTER TABLE ONLY public.tier_levels
+    ADD CONSTRAINT tier_levels_tier_id_fkey FOREIGN KEY (tier_id) REFERENCES public.tiers(id);
+ALTER TABLE ONLY public.tiers
+    ADD CONSTRAINT tiers_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+ALTER TABLE ONLY public.tiers
+    ADD CONSTRAINT tiers_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.programs(id);
 ALTER TABLE ONLY public.webhook_endpoints
     ADD CONSTRAINT webhook_endpoints_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);

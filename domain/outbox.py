@@ -22,6 +22,7 @@ class MessageType(StrEnum):
     EVENT_COMPLETED = "event.completed"
     EVENT_FAILED = "event.failed"
     PARTICIPANT_CREATED = "participant.created"
+    TIER_CHANGED = "participant.tier_changed"
     PROGRAM_FUNDED = "program.funded"
     PROGRAM_BURNED = "program.burned"
     REDEMPTION_FULFILLED = "redemption.fulfilled"

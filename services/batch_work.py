@@ -20,6 +20,7 @@ from domain.rules.ruleset import RuleSet
 from domain.state import EntityState
 from runtime.ids import new_id
 from services import outbox
+from services.batch_tiers import BatchTiers
 from services.messages.events import record_batch
 from services.rules import load_rule_sets
 
@@ -72,10 +73,13 @@ class Work:
     locked: set[UUID] = field(default_factory=set)
     entry_ends: list[int] = field(default_factory=list)
     """How many entries the books had after each event."""
+    tiers: BatchTiers = field(init=False)
+    moment: datetime | None = None
 
     def __post_init__(self) -> None:
         self.books = Books({}, new_id)
         self.world = World(self.books)
+        self.tiers = BatchTiers(self.conn, self.world, self.is_dry)
         self._load_programs()
         self._lock_and_load_holders()
 
@@ -98,6 +102,7 @@ class Work:
         wanted.update(_groups_of(rows.memberships(self.conn, members)) if members else ())
         if not self.is_dry:
             ledger.lock_holders(self.conn, wanted)
+        self.tiers.load()
         self._take_in(wanted)
         if members:
             self._load_memberships(members)
@@ -120,12 +125,16 @@ class Work:
 
     def _take_in(self, holder_ids: Collection[UUID]) -> None:
         self.locked.update(holder_ids)
+        self.tiers.take_in(holder_ids, self.moment)
+        if any(rules.assigns_levels for rules in self.rule_sets.values()):
+            self.world.enrolled |= rows.active_enrollments(self.conn, holder_ids, self.world.programs.keys())
         with_programs = any(self._reads(name) for name in ("participant", "recipient"))
         found = rows.load_holders(self.conn, holder_ids, with_programs=with_programs)
         for loaded in found:
             self.world.holders[loaded.holder.id] = loaded.holder
             self.world.states[loaded.holder.id] = loaded.state
         self.world.absent.update(set(holder_ids) - {loaded.holder.id for loaded in found})
+        self.tiers.know_counters(holder_ids, self.moment)
 
     def _reads(self, name: str) -> bool:
         wanted = {name, f"{name}.program_ids"}
@@ -171,12 +180,18 @@ class Work:
     # ---------------------------------------------------------- evaluating
     def evaluate(self) -> list[Outcome]:
         """Process the events in order, each seeing what its predecessors did, until all are done or the time box is full."""
-        now = rows.clock(self.conn)
+        now = self.moment = rows.clock(self.conn)
+        if self.tiers.is_due(now):
+            # it came while the batch was loaded; nothing has happened in the world yet
+            self._take_in(set(self.locked))
         # this thread's own work counts, not waiting: a busy machine must not make batches smaller, which would make it busier
         deadline = time.thread_time() + BOX_SECONDS
         outcomes: list[Outcome] = []
         for position, event in enumerate(self.events):
-            outcomes.append(self._process(event, now + position * TICK))
+            self.moment = now + position * TICK
+            if position and self.tiers.is_due(self.moment):
+                break
+            outcomes.append(self._process(event, self.moment))
             self.entry_ends.append(len(self.books.entries))
             if time.thread_time() > deadline:
                 break
@@ -226,6 +241,8 @@ class Work:
     def flush(self, outcomes: Sequence[Outcome]) -> None:
         """Write all effects; hot rows last. Raises StartAgain when one has changed since it was read."""
         world = self.world
+        holders = self._changed(StateOwner.PARTICIPANT, StateOwner.GROUP)
+        self.tiers.mark(holders, outcomes[-1].processed_at)
         with self.conn.pipeline():
             rows.write_outcomes(self.conn, outcomes)
             audience = outbox.look_up(self.conn, {outcome.event.organization_id for outcome in outcomes})
@@ -233,10 +250,10 @@ class Work:
                 rows.write_history(self.conn, world.history, [new_id() for _ in world.history])
             if world.planned:
                 automations.insert_planned(self.conn, world.planned)
-            holders = self._changed(StateOwner.PARTICIPANT, StateOwner.GROUP)
             if holders:
                 rows.write_holder_states(self.conn, holders, outcomes[-1].processed_at)
-        record_batch(self.conn, audience(), outcomes, self.entry_ends, self.rule_sets, self.books)
+            self.tiers.write()
+        record_batch(self.conn, audience(), outcomes, self.entry_ends, self.rule_sets, self.books, world.standings.changes)
         spendings = world.budgets.changed
         owners = [self._owner_of(spending.live.budget.asset_id) for spending in spendings]
         if spendings and not budget_rows.spend(self.conn, spendings, owners):

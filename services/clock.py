@@ -16,6 +16,7 @@ from db.session import Connection, Database, psycopg_of
 from domain.errors import bad_request
 from domain.timestamps import format_timestamp
 from runtime.settings import SettingsError
+from services import tier_steps
 
 MOST_MOMENTS = 10_000
 
@@ -37,6 +38,7 @@ KINDS = (
     DueKind(automations.next_scheduled_moment, automations.count_scheduled_moments),
     DueKind(fulfillments.next_moment, fulfillments.count_moments),
     DueKind(fulfillment_requests.next_moment, fulfillment_requests.count_moments),
+    DueKind(tier_steps.next_moment, tier_steps.count_moments),
 )
 
 

@@ -7,6 +7,8 @@ from sqlmodel import Session
 
 from db.repositories import organizations as clock
 from db.repositories import participants as repository
+from db.repositories.processing import active_enrollments
+from db.session import psycopg_of
 from db.tables.holders import Enrollment
 from domain.errors import not_found
 from services import participants, programs
@@ -42,3 +44,8 @@ def set_enrollment_status(
         enrollment.updated_at = clock.now(session)
         session.flush()
     return enrollment
+
+
+def is_enrolled(session: Session, participant_id: UUID, program_id: UUID) -> bool:
+    """Whether a participant has an ACTIVE enrolment in a program."""
+    return (participant_id, program_id) in active_enrollments(psycopg_of(session), [participant_id], [program_id])

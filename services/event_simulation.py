@@ -17,6 +17,7 @@ from domain.processing.process import Outcome
 from domain.processing.record import EvaluatedEvent
 from domain.processing.world import Event, Holder, RecordedChange
 from domain.state import EntityState
+from domain.tiers.changes import LevelChange
 from runtime.ids import new_id
 from services.batch_work import Locks, Work
 from services.events import evaluation_rows
@@ -62,6 +63,7 @@ class Simulation:
     rule_evaluations: Sequence[dict[str, Any]]
     balances: Sequence[BalanceChange]
     state_changes: Sequence[StateEffect]
+    level_changes: Sequence[LevelChange]
     strangers: Mapping[UUID, str]
 
 
@@ -127,6 +129,7 @@ class _Cast:
             world.holders[id_] = Holder(id_, organization_id, EntityType.PARTICIPANT, name, "ACTIVE", now, (program_id,))
             world.states[id_] = EntityState()
             world.external_ids[organization_id, name] = id_
+        world.enrolled |= {(id_, program_id) for id_ in (self.participant_id, self.recipient_id) if id_ is not None}
         known = {id_ for id_ in (self.participant_id, self.recipient_id) if id_ is not None} - self.strangers.keys()
         for id_, programs in rows.programs_once_enrolled(work.conn, known, program_id).items():
             world.holders[id_] = replace(world.holders[id_], program_ids=programs)
@@ -145,6 +148,7 @@ def _found(conn: Connection, work: Work, outcome: Outcome, strangers: Mapping[UU
         evaluations,
         net(_balance_changes(work, event)),
         [_state_effect(change) for change in work.world.history if change.event.id == event.id],
+        [change for change in work.world.standings.changes if change.cause.event_id == event.id],
         strangers,
     )
 

@@ -1,5 +1,6 @@
 """Participants: upsert, change, list (participants-groups.md, Participants)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -11,6 +12,7 @@ from sqlmodel import Session
 
 from db.repositories import organizations as clock
 from db.repositories import participants as repository
+from db.repositories import tier_states
 from db.repositories.participants import BalanceRow, ParticipantFilter
 from db.session import psycopg_of
 from db.tables.holders import Participant
@@ -34,10 +36,11 @@ class ParticipantStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ParticipantView:
-    """A participant with everything the API shows with it."""
+    """A participant with everything the API shows with it; `tiers` have level and rank by tier key."""
 
     participant: Participant
     state: StateView
+    tiers: Mapping[str, tuple[str, int]]
     balances: list[BalanceRow]
     program_ids: list[UUID]
 
@@ -112,9 +115,17 @@ def list_participants(session: Session, organization_id: UUID, wanted: Participa
     return repository.page(session, organization_id, wanted, keyset)
 
 
-def get_participant(session: Session, organization_id: UUID, participant_id: UUID) -> ParticipantView:
-    """A participant with state, balances and enrolments, after what is due for it; NotFound."""
-    return _view(session, organization_id, participant_id)
+def get_participant(
+    session: Session, organization_id: UUID, participant_id: UUID, program_id: UUID | None = None
+) -> ParticipantView:
+    """A participant with state, tiers of one program or all, balances and enrolments, after what is due for it.
+
+    NotFound participant, or program.
+    """
+    require_participant(session, organization_id, participant_id)
+    if program_id is not None:
+        programs.get_program(session, organization_id, program_id, field="program_id")
+    return _view(session, organization_id, participant_id, program_id)
 
 
 def require_participant(
@@ -172,12 +183,13 @@ def _flush(session: Session, external_id: str) -> None:
         raise ExternalIdConflict(external_id=external_id) from None
 
 
-def _view(session: Session, organization_id: UUID, participant_id: UUID) -> ParticipantView:
+def _view(session: Session, organization_id: UUID, participant_id: UUID, tiers_of: UUID | None = None) -> ParticipantView:
     due.settle(session, organization_id, participant_id)
     participant = require_participant(session, organization_id, participant_id)
     return ParticipantView(
         participant,
         state.view(session, organization_id, Entity(EntityKind.PARTICIPANT, participant_id)),
+        tier_states.levels_held(psycopg_of(session), organization_id, participant_id, tiers_of),
         repository.balances(session, participant_id),
         [
             enrollment.program_id

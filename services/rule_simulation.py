@@ -1,6 +1,6 @@
 """Trying out one rule on a made-up event and participant of its real program (events-rules.md 4.12); nothing is written."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -16,7 +16,9 @@ from domain.money import to_scale
 from domain.processing.rule_simulation import Case, RuleSimulation, simulate_rule
 from domain.rules.rule import Rule, compile_rule
 from domain.state import Counter, EntityState
+from domain.tiers.definition import Tier
 from services.rules import get_rule
+from services.tier_sets import load_tiers
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,8 @@ def simulate(session: Session, organization_id: UUID, rule_id: UUID, trial: Rule
     named = {action.asset_id for action in compiled.actions if hasattr(action, "asset_id")}
     assets = rows.load_assets(conn, named.union(program.asset_ids))
     linked = {assets[id_].symbol: assets[id_] for id_ in program.asset_ids}
-    faults = [*_tier_faults(trial), *_balance_faults(trial, linked)]
+    tiers = load_tiers(conn, [organization_id]).get(program.id, ()) if program.has_tiers else ()
+    faults = [*_tier_faults(trial, tiers), *_balance_faults(trial, linked)]
     if faults:
         raise BadRequest(faults)
     clock = rows.clock(conn)
@@ -54,6 +57,8 @@ def simulate(session: Session, organization_id: UUID, rule_id: UUID, trial: Rule
         now=trial.now or clock,
         clock=clock,
         state=EntityState(trial.tags, {key: Counter(value) for key, value in trial.counters.items()}, trial.attributes),
+        tiers=tiers,
+        levels=trial.tiers,
         balances={linked[symbol].id: _rounded(balance, linked[symbol].scale) for symbol, balance in trial.balances.items()},
     )
     return rule, simulate_rule(compiled, case)
@@ -68,9 +73,14 @@ def _rounded(balance: Balance, scale: int) -> Balance:
     return Balance(*(to_scale(amount, scale) for amount in balance))
 
 
-def _tier_faults(trial: RuleTrial) -> Iterator[Fault]:
+def _tier_faults(trial: RuleTrial, tiers: Iterable[Tier]) -> Iterator[Fault]:
+    levels = {tier.key: tier.by_key for tier in tiers}
     for key, level in trial.tiers.items():
-        yield Fault(f"participant_state.tiers.{key}", "invalid", "No such tier in the program", "active tier", level)
+        where = f"participant_state.tiers.{key}"
+        if key not in levels:
+            yield Fault(where, "invalid", "No such tier in the program", "tier of the program", level)
+        elif level not in levels[key]:
+            yield Fault(where, "invalid", "No such level in the tier", "level of the tier", level)
 
 
 def _balance_faults(trial: RuleTrial, linked: Mapping[str, AssetTerms]) -> Iterator[Fault]:

@@ -12,6 +12,7 @@ from db.repositories import budgets as budget_rows
 from db.repositories import groups
 from db.repositories import organizations as clock
 from db.repositories import rules as repository
+from db.repositories import tiers as tier_rows
 from db.repositories.keyset import Keyset, Slice
 from db.repositories.rules import HistoryFilters, RuleFilters
 from db.session import psycopg_of
@@ -19,6 +20,7 @@ from db.tables.rules import RuleHistoryRow
 from domain.cel import CompileError, compile_condition
 from domain.errors import BadRequest, Fault, InvalidScale, OrderConflict, ProgramArchived, RuleArchived, bad_request, not_found
 from domain.money import has_more_decimals, parse_amount
+from domain.rules.actions import ActionType
 from domain.rules.budget_forms import parse_budgets
 from domain.rules.budgets import Budget, Period, replaced
 from domain.rules.definitions import stored_actions, validate_actions
@@ -33,6 +35,7 @@ from domain.rules.rule import (
     changes_between,
 )
 from domain.rules.targets import group_ids, no_group
+from domain.tiers.resource import TierStatus
 from runtime.ids import new_id
 from services.rule_sets import load_rule_sets, load_rule_sets_by_id
 
@@ -225,12 +228,32 @@ def _check_named(
         if id_ not in active:
             flaw = no_group(str(id_))
             faults.append(Fault(f"actions[{index}].target.id", flaw.reason, flaw.message, flaw.expected, str(id_)))
+    faults += _tier_faults(session, organization_id, program_id, actions or [])
     definitions, wrong = parse_budgets(budgets, assets)
     if faults or wrong:
         raise BadRequest([*faults, *wrong])
     if is_strict:
         _refuse_rounding(budgets, definitions)
     return definitions
+
+
+def _tier_faults(
+    session: Session, organization_id: UUID, program_id: UUID, actions: Sequence[Mapping[str, object]]
+) -> list[Fault]:
+    """What SET_TIER actions name that isn't an ACTIVE tier of the program, or a level of it."""
+    named = [(index, action) for index, action in enumerate(actions) if action.get("type") == ActionType.SET_TIER]
+    if not named:
+        return []
+    found = tier_rows.of_program(psycopg_of(session), organization_id, program_id)
+    levels = {tier.key: {level.key for level in tier.levels} for tier in found if tier.status is TierStatus.ACTIVE}
+    faults = []
+    for index, action in named:
+        tier, level = str(action.get("tier")), str(action.get("level"))
+        if tier not in levels:
+            faults.append(Fault(f"actions[{index}].tier", "invalid", "No active tier of the program", "active tier", tier))
+        elif level not in levels[tier]:
+            faults.append(Fault(f"actions[{index}].level", "invalid", "No level of the tier", "level of the tier", level))
+    return faults
 
 
 def _refuse_rounding(budgets: Sequence[Mapping[str, object]], definitions: Sequence[Budget]) -> None:

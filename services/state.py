@@ -15,10 +15,11 @@ from sqlmodel import Session
 from db.repositories import organizations as clock
 from db.repositories import state as repository
 from db.repositories.state import ChangeRow, HistoryFilter
+from db.session import psycopg_of
 from domain.errors import GroupArchived, bad_request, not_found
 from domain.money import CEILING, MAX_SCALE, format_plain, to_scale
 from domain.state import Changes, Counter, CounterOutOfRange, EntityState
-from services import programs
+from services import programs, tier_steps
 from services.paging import Keyset, Slice
 
 __all__ = ["ChangeRow", "HistoryFilter"]
@@ -72,17 +73,19 @@ Change = Callable[[EntityState, datetime], tuple[EntityState, Changes]]
 
 def view(session: Session, organization_id: UUID, entity: Entity) -> StateView:
     """The whole state; NotFound."""
-    state = _load(session, organization_id, entity)
+    state = _up_to_date(session, organization_id, entity)
     counters = {counter.key: format_plain(counter.value) for counter in _counters(state, clock.now(session))}
     return StateView(sorted(state.tags), counters, dict(sorted(state.attributes.items())))
 
 
 def change(session: Session, author: Author, entity: Entity, work: Change) -> EntityState:
-    """Lock a state, change it, record what changed; returns the new state. NotFound, GroupArchived."""
+    """Lock a state, bring it up to date, change it, record what changed; returns the new state. NotFound, GroupArchived."""
     old = _load(session, author.organization_id, entity, is_locked=True)
     if entity.kind is EntityKind.GROUP and repository.is_group_archived(session, entity.id):
         raise GroupArchived(group_id=str(entity.id))
     now = clock.now(session)
+    if entity.kind is not EntityKind.PROGRAM and _carry_out(session, author.organization_id, entity, now):
+        old = _load(session, author.organization_id, entity)
     try:
         new, changes = work(old, now)
     except CounterOutOfRange as error:
@@ -93,6 +96,9 @@ def change(session: Session, author: Author, entity: Entity, work: Change) -> En
         repository.save_program(session, entity.id, new)
     else:
         repository.save_holder(session, entity.id, new, now)
+        created = new.counters.keys() - old.counters.keys()
+        if created:
+            tier_steps.note_new_counters(psycopg_of(session), author.organization_id, entity.id, old.counters, created, now)
     if changes:
         repository.insert_changes(
             session,
@@ -157,12 +163,12 @@ def remove_tag(session: Session, author: Author, entity: Entity, tag: str) -> No
 
 def list_counters(session: Session, organization_id: UUID, entity: Entity) -> list[CounterView]:
     """Counters with their effective values, sorted by key; NotFound."""
-    return _counters(_load(session, organization_id, entity), clock.now(session))
+    return _counters(_up_to_date(session, organization_id, entity), clock.now(session))
 
 
 def get_counter(session: Session, organization_id: UUID, entity: Entity, key: str) -> CounterView:
     """One counter with its effective value; NotFound entity or counter."""
-    counter = _load(session, organization_id, entity).counters.get(key)
+    counter = _up_to_date(session, organization_id, entity).counters.get(key)
     if counter is None:
         raise not_found("counter", key)
     return _counter(key, counter, clock.now(session))
@@ -235,10 +241,21 @@ def list_changes(
     session: Session, organization_id: UUID, entity: Entity, wanted: HistoryFilter, keyset: Keyset
 ) -> Slice[ChangeRow]:
     """One page of the state history; NotFound entity, or program of the filter."""
-    _load(session, organization_id, entity)
+    _up_to_date(session, organization_id, entity)
     if wanted.program_id is not None:
         programs.get_program(session, organization_id, wanted.program_id, field="program_id")
     return repository.page(session, organization_id, entity.id, wanted, keyset)
+
+
+def _up_to_date(session: Session, organization_id: UUID, entity: Entity) -> EntityState:
+    """The state, after what time did to its tiers; NotFound."""
+    if entity.kind is not EntityKind.PROGRAM:
+        tier_steps.settle(session, organization_id, entity.id)
+    return _load(session, organization_id, entity)
+
+
+def _carry_out(session: Session, organization_id: UUID, entity: Entity, now: datetime) -> bool:
+    return tier_steps.bring_up_to_date(psycopg_of(session), organization_id, [entity.id], now).holders > 0
 
 
 def _load(session: Session, organization_id: UUID, entity: Entity, *, is_locked: bool = False) -> EntityState:

@@ -24,6 +24,7 @@ from workflows.contracts_redemption import (
     redemption_workflow_id,
     reversal_workflow_id,
 )
+from workflows.contracts_tiers import TIER_RETENTION_WORKFLOW, TierRetentionInput, tier_retention_workflow_id
 from workflows.policies import LANE_TASK_TIMEOUT, REDEMPTION_TASK_TIMEOUT
 
 SIGNAL_TIMEOUT = timedelta(seconds=5)
@@ -86,6 +87,24 @@ async def start_automation_run(client: Client, run: RunInput, *, queue: str = co
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         static_summary="one event for each participant",
         static_details="Makes a SYSTEM event for everybody who was enrolled in the program when it began, page by page.",
+        rpc_timeout=SIGNAL_TIMEOUT,
+    )
+
+
+async def start_tier_retention(
+    client: Client, tier: TierRetentionInput, *, wake: bool = False, queue: str = contracts.LEDGER_QUEUE
+) -> None:
+    """Start a tier's flow unless it runs; with `wake` also make it look at once. Raises RPCError."""
+    await client.start_workflow(
+        TIER_RETENTION_WORKFLOW,
+        tier,
+        id=tier_retention_workflow_id(tier.tier_id),
+        task_queue=queue,
+        task_timeout=LANE_TASK_TIMEOUT,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        start_signal=contracts.WAKE_SIGNAL if wake else None,
+        static_summary="windows of a tier",
+        static_details="Period ends, lapses and expiries of the tier's levels, for holders whom nobody visits.",
         rpc_timeout=SIGNAL_TIMEOUT,
     )
 
@@ -215,6 +234,7 @@ __all__ = [
     "start_hold",
     "start_redemption",
     "start_reversal",
+    "start_tier_retention",
     "tell_fulfillment",
     "tell_hold",
     "wake_hold",

@@ -18,6 +18,8 @@ from api.routes import (
     rewards,
     rules,
     state,
+    tier_standings,
+    tiers,
     transfers,
     wallets,
 )
@@ -38,6 +40,9 @@ ROUTERS = (
     event_ingest.router,
     events.router,
     rewards.router,
+    tiers.router,
+    tier_standings.router,
+    tier_standings.group_router,
     rules.router,
     journal_entries.router,
     clock.router,

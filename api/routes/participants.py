@@ -69,9 +69,9 @@ def list_participants(query: Annotated[ParticipantsQuery, Query()], call: CallDe
 
 
 @router.get("/v1/participants/{id}", response_model=ParticipantRead, responses=errors(404), summary="Get a participant")
-def get_participant(participant_id: PathId, call: CallDep, _: Annotated[ParticipantQuery, Query()]) -> Response:
+def get_participant(participant_id: PathId, call: CallDep, query: Annotated[ParticipantQuery, Query()]) -> Response:
     """With tags, attributes, effective counters, tiers, balances and programs."""
-    view = call.run(lambda session: participants.get_participant(session, call.organization_id, participant_id))
+    view = call.run(lambda session: participants.get_participant(session, call.organization_id, participant_id, query.program_id))
     return ok(participant_body(view))
 
 

@@ -14,6 +14,7 @@ from api.schemas.state import StateOperation, StateType
 from domain.ledger.accounts import Bucket, EntityType
 from domain.money import format_amount
 from domain.processing.impact import BalanceChange, StateEffect
+from domain.tiers.changes import Change, LevelChange, Reason
 from services.event_simulation import Simulation
 from services.events import Impact
 
@@ -65,6 +66,28 @@ class OwnedStateChange(ResponseModel):
     program_id: UUID | None
 
 
+class OwnedTierChange(ResponseModel):
+    """A row of the tier history, with whose level it is; without id and event, as nothing is stored."""
+
+    id: UUID | None
+    entity_type: EntityType
+    entity_id: UUID | None
+    external_id: Annotated[str, Field(default="", description=EXTERNAL_ID)]
+    program_id: UUID
+    tier_key: str
+    from_level: str | None
+    to_level: str | None
+    from_rank: int
+    to_rank: int
+    change: Change
+    reason: Reason
+    expires_at: datetime | None
+    event_id: UUID | None
+    rule_id: UUID | None
+    changed_by_api_key_id: UUID | None
+    changed_at: datetime
+
+
 class EventImpact(EventRead):
     """An event with everything that it changed; the arrays are empty unless it is COMPLETED."""
 
@@ -85,7 +108,7 @@ class EventSimulation(ResponseModel):
     rule_evaluations: list[RuleEvaluation]
     balance_impact: list[BalanceImpact]
     state_changes: list[OwnedStateChange]
-    tier_changes: list[dict[str, Any]]
+    tier_changes: list[OwnedTierChange]
 
 
 NOBODY: Mapping[UUID, str] = {}
@@ -114,7 +137,7 @@ def simulation_body(simulation: Simulation) -> dict[str, Any]:
         "rule_evaluations": simulation.rule_evaluations,
         "balance_impact": _balance_impact(simulation.balances, strangers),
         "state_changes": _state_changes(simulation.state_changes, strangers),
-        "tier_changes": [],
+        "tier_changes": [_tier_change(change, strangers) for change in simulation.level_changes],
     }
 
 
@@ -135,6 +158,26 @@ def _balance_impact(changes: Sequence[BalanceChange], strangers: Mapping[UUID, s
         }
         for change in changes
     ]
+
+
+def _tier_change(change: LevelChange, strangers: Mapping[UUID, str]) -> dict[str, Any]:
+    return {
+        "id": None,
+        **_entity(change.holder.kind.value, change.holder.id, strangers),
+        "program_id": change.tier.program_id,
+        "tier_key": change.tier.key,
+        "from_level": change.from_level,
+        "to_level": change.to_level,
+        "from_rank": change.from_rank,
+        "to_rank": change.to_rank,
+        "change": change.change,
+        "reason": change.cause.reason,
+        "expires_at": change.expires_at,
+        "event_id": None,
+        "rule_id": change.cause.rule_id,
+        "changed_by_api_key_id": None,
+        "changed_at": change.cause.at,
+    }
 
 
 def _state_changes(changes: Sequence[StateEffect], strangers: Mapping[UUID, str]) -> list[dict[str, Any]]:

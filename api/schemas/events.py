@@ -211,6 +211,8 @@ class ExecutedAction(ResponseModel):
     value: str = ""
     new_value: str = ""
     tag: str = ""
+    tier: str = ""
+    level: str = ""
     event_name: str = ""
     due_at: str = Field(default="", description="When the scheduled event is made")
     automation_id: str | None = Field(default=None, description="What makes the events; null in a dry run")

@@ -190,7 +190,7 @@ def participant_body(view: ParticipantView) -> dict[str, Any]:
         "tags": view.state.tags,
         "attributes": view.state.attributes,
         "counters": view.state.counters,
-        "tiers": {},
+        "tiers": {key: {"level": level, "rank": rank} for key, (level, rank) in sorted(view.tiers.items())},
         "balances": [balance_body(row) for row in view.balances],
         "program_ids": view.program_ids,
         **times,

@@ -71,7 +71,7 @@ _ACTION = {
         "expires_at": _TEXT
         | {
             "description": "A duration from execution, or a fixed time. CREDIT of LOT assets: when the value expires; "
-            "HOLD: when what is still held is released"
+            "HOLD: when what is still held is released; SET_TIER: when the level is removed again"
         },
         "matures_at": _TEXT | {"description": "CREDIT of LOT assets: a duration from execution, or a fixed time"},
         "reference_id": _TEXT
@@ -82,6 +82,8 @@ _ACTION = {
         "value": _TEXT | {"description": "COUNTER: a decimal or CEL giving a number; SET_ATTRIBUTE: the text itself"},
         "value_expression": _TEXT | {"description": "SET_ATTRIBUTE: CEL, instead of `value`"},
         "reset_after": _TEXT | {"description": 'COUNTER: a duration from 1s to 43800h, or "" to remove the auto-reset'},
+        "tier": _TEXT | {"description": "SET_TIER: the key of an active tier of the program"},
+        "level": _TEXT | {"description": "SET_TIER: the key of a level of that tier"},
         "event_name": _TEXT | {"maxLength": 255, "description": "SCHEDULE_EVENT, BROADCAST: the `type` of the events they make"},
         "delay": _TEXT | {"description": "SCHEDULE_EVENT: a duration from 1s to 43800h"},
         "payload": {"type": "object", "description": "SCHEDULE_EVENT, BROADCAST: merged into `event_data`, at most 16 KiB"},

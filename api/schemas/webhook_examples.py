@@ -252,6 +252,24 @@ _BURNED = {
     "journal_entry_id": "0198c1b0-0000-7000-8000-000000000008",
 }
 
+_PROMOTED = {
+    **_ANNS,
+    "program_id": _PROGRAM,
+    "tier_key": "club",
+    "from_level": "bronze",
+    "to_level": "silver",
+    "from_rank": 1,
+    "to_rank": 2,
+    "change": "UPGRADED",
+    "reason": "QUALIFICATION",
+    "benefits": {"multiplier": 1.5},
+    "expires_at": "2027-01-01T00:00:00.000000Z",
+    "event_id": _EVENT,
+    "rule_id": None,
+    "changed_by_api_key_id": None,
+    "occurred_at": _AT,
+}
+
 _DATA: Mapping[MessageType, Mapping[str, Any]] = {
     MessageType.BALANCE_CREDITED: _CREDITED,
     MessageType.BALANCE_DEBITED: _DEBITED,
@@ -264,6 +282,7 @@ _DATA: Mapping[MessageType, Mapping[str, Any]] = {
     MessageType.EVENT_COMPLETED: _COMPLETED,
     MessageType.EVENT_FAILED: _FAILED,
     MessageType.PARTICIPANT_CREATED: _CREATED,
+    MessageType.TIER_CHANGED: _PROMOTED,
     MessageType.PROGRAM_FUNDED: _FUNDED,
     MessageType.PROGRAM_BURNED: _BURNED,
     MessageType.REDEMPTION_FULFILLED: _FULFILLED,

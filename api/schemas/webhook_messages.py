@@ -20,6 +20,7 @@ from api.schemas.messages.redemptions import (
     RedemptionFulfillmentFailed,
     RedemptionReversed,
 )
+from api.schemas.messages.tiers import TierChanged
 from api.schemas.messages.transfers import TransferCompleted
 from api.schemas.messages.wallets import ProgramBurned, ProgramFunded
 from domain.outbox import MessageType
@@ -36,6 +37,7 @@ MESSAGES: Mapping[MessageType, type[MessageModel]] = {
     MessageType.EVENT_COMPLETED: EventCompleted,
     MessageType.EVENT_FAILED: EventFailed,
     MessageType.PARTICIPANT_CREATED: ParticipantCreated,
+    MessageType.TIER_CHANGED: TierChanged,
     MessageType.PROGRAM_FUNDED: ProgramFunded,
     MessageType.PROGRAM_BURNED: ProgramBurned,
     MessageType.REDEMPTION_FULFILLED: RedemptionFulfilled,

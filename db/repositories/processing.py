@@ -103,6 +103,18 @@ def _state(tags: list[str], counters: dict[str, object], attributes: dict[str, s
     return EntityState(frozenset(tags), counters_from_json(counters), attributes)
 
 
+def active_enrollments(
+    conn: Connection, participant_ids: Collection[UUID], program_ids: Collection[UUID]
+) -> set[tuple[UUID, UUID]]:
+    """Pairs of participant and program with an ACTIVE enrolment."""
+    rows = conn.execute(
+        "SELECT participant_id, program_id FROM enrollments"
+        " WHERE participant_id = ANY(%s::uuid[]) AND program_id = ANY(%s::uuid[]) AND status = 'ACTIVE'",
+        [arrays.uuids(participant_ids), arrays.uuids(program_ids)],
+    )
+    return {(row[0], row[1]) for row in rows}
+
+
 def programs_once_enrolled(conn: Connection, participant_ids: Collection[UUID], program_id: UUID) -> dict[UUID, tuple[UUID, ...]]:
     """The programs of each participant as they will be when it is enrolled in this one as well."""
     rows = conn.execute(
@@ -135,12 +147,13 @@ def load_programs(conn: Connection, program_ids: Collection[UUID]) -> list[Progr
     rows = conn.execute(
         """
         SELECT p.id, p.organization_id, p.name,
-               ARRAY(SELECT asset_id FROM program_assets a WHERE a.program_id = p.id ORDER BY linked_at, asset_id)
+               ARRAY(SELECT asset_id FROM program_assets a WHERE a.program_id = p.id ORDER BY linked_at, asset_id),
+               EXISTS (SELECT 1 FROM tiers t WHERE t.organization_id = p.organization_id)
         FROM programs p WHERE p.id = ANY(%s::uuid[])
         """,
         [arrays.uuids(program_ids)],
     )
-    return [Program(row[0], row[1], row[2], tuple(row[3])) for row in rows]
+    return [Program(row[0], row[1], row[2], tuple(row[3]), row[4]) for row in rows]
 
 
 def load_assets(conn: Connection, asset_ids: Collection[UUID]) -> dict[UUID, AssetTerms]:

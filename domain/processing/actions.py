@@ -1,6 +1,7 @@
 """What actions do (events-rules.md 6). One function per type; `EXECUTORS` is the one place that lists them.
 
-Here are the actions on money; those on state are in `actions_state`, those that make events in `actions_events`.
+Here are the actions on money; those on state are in `actions_state`, those that assign levels in `actions_tiers`, those that
+make events in `actions_events`.
 
 The order inside an action is the specification's (6.3): target, status restriction, expressions, rounding, zero check,
 budget, ledger checks, effect.
@@ -20,7 +21,7 @@ from domain.ledger.debit import debit
 from domain.ledger.entries import Entry, Origin
 from domain.ledger.moves import MoveResult, forfeit, hold, release, void_hold
 from domain.money import ZERO, format_amount
-from domain.processing import actions_events, actions_state, expressions
+from domain.processing import actions_events, actions_state, actions_tiers, expressions
 from domain.processing.failure import from_refusal
 from domain.processing.record import ExecutedAction
 from domain.processing.targets import Step, require_active, target_holder
@@ -215,6 +216,7 @@ EXECUTORS: Mapping[ActionType, Callable[[Step, Action], ExecutedAction]] = {
     ActionType.UNTAG: actions_state.tag,
     ActionType.COUNTER: actions_state.counter,
     ActionType.SET_ATTRIBUTE: actions_state.attribute,
+    ActionType.SET_TIER: actions_tiers.set_tier,
     ActionType.SCHEDULE_EVENT: actions_events.schedule,
     ActionType.BROADCAST: actions_events.broadcast,
 }

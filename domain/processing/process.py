@@ -13,6 +13,7 @@ from domain.ledger.accounts import AccountKey, EntityType
 from domain.ledger.due import post_due
 from domain.processing.actions import execute
 from domain.processing.failure import ActionFailed
+from domain.processing.levels import settle_levels
 from domain.processing.record import EvaluationStatus, ExecutedAction, Record
 from domain.processing.targets import Step
 from domain.processing.variables import snapshot
@@ -62,7 +63,9 @@ def process(event: Event, rules: RuleSet, world: World, now: datetime) -> Outcom
     matched: list[UUID] = []
     try:
         with world.attempt():
-            _run_rules(event, rules, variables, world, now, record, matched)
+            written = len(world.history)
+            groups = _run_rules(event, rules, variables, world, now, record, matched)
+            settle_levels(event, world, now, written=written, groups=groups)
     except _RuleFailed as failure:
         record.failed(failure.rule, failure.message)
         return Outcome(event, now, rules.id, record, tuple(matched), failure.code, failure.message)
@@ -88,16 +91,21 @@ def _run_rules(
     now: datetime,
     record: Record,
     matched: list[UUID],
-) -> None:
+) -> set[UUID]:
+    """Run the rules; the groups to which an action was applied."""
+    groups: set[UUID] = set()
     for rule in rules.candidates(event.type):
         if not rule.is_in_window(now) or not _matches(rule, variables, record):
             continue
         matched.append(rule.id)
         step = Step(event, rule, variables, world, now)
-        record.matched(rule, _run_actions(step), event.participant_id)
+        done = _run_actions(step)
+        groups.update(each.target_id for each in done if each.target_id and each.is_applied_to("GROUP"))
+        record.matched(rule, done, event.participant_id)
         if rule.stop_after_match:
             record.stopped_by = rule.order
-            return
+            break
+    return groups
 
 
 def _matches(rule: CompiledRule, variables: Mapping[str, object], record: Record) -> bool:

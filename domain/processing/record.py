@@ -46,11 +46,15 @@ class ExecutedAction:
     value: str | None = None
     new_value: str | None = None
 
+    def is_applied_to(self, target_type: str) -> bool:
+        """Whether it had an effect on a target of this type."""
+        return self.outcome == "APPLIED" and self.target_type == target_type
+
     def no_op(self, reason: str) -> "ExecutedAction":
         """The same, without effect."""
         return replace(self, outcome="NO_OP", reason=reason)
 
-    def suppressed(self, reason: str, amount: str) -> "ExecutedAction":
+    def suppressed(self, reason: str, amount: str | None = None) -> "ExecutedAction":
         """The same, kept from happening; `amount` is what it would have moved."""
         return replace(self, outcome="SUPPRESSED", reason=reason, amount=amount)
 
@@ -85,6 +89,8 @@ class Record:
         item: dict[str, Any] = {"a": [_pack(action, event_participant) for action in actions]}
         if _is_out_of_budget(rule, actions):
             item |= {"s": EvaluationStatus.SKIPPED.value, "x": "BUDGET_EXCEEDED"}
+        elif all(action.reason == "TIER_ARCHIVED" for action in actions):
+            item |= {"s": EvaluationStatus.SKIPPED.value, "x": "TIER_ARCHIVED"}
         self.items[rule.order] = item
 
     def skipped(self, rule: CompiledRule, status: EvaluationStatus, message: str) -> None:
@@ -195,7 +201,7 @@ def _executed(index: int, stored: Mapping[str, Any], rule: CompiledRule, event: 
         "reason": stored.get("x"),
         "target": {"type": kind, "id": stored.get("t", event.program_id if kind == "PROGRAM" else event.participant_id)},
     }
-    for name in ("asset_id", "key", "tag"):
+    for name in ("asset_id", "key", "tag", "tier", "level"):
         if hasattr(action, name):
             row[name] = getattr(action, name)
     for name in ("amount", "bucket", "reference_id", "journal_entry_id", "value", "new_value"):

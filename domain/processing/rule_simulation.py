@@ -27,6 +27,7 @@ from domain.rules.actions import (
     CounterAction,
     MoneyAction,
     ScheduleAction,
+    SetTierAction,
     TagAction,
 )
 from domain.rules.forms import TextValue
@@ -34,6 +35,7 @@ from domain.rules.rule import CompiledRule
 from domain.rules.ruleset import RuleSet
 from domain.rules.targets import Target, TargetKind
 from domain.state import CounterOutOfRange, EntityState
+from domain.tiers.definition import Standing, Tier
 
 PARTICIPANT_ID = UUID(int=1)
 EXTERNAL_ID = "simulated"
@@ -43,7 +45,10 @@ Result = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a rule is tried on: an event at `now`, a participant's state and balances, and the real program at `clock`."""
+    """What a rule is tried on: an event at `now`, a participant's state and balances, and the real program at `clock`.
+
+    `tiers` are the program's, `levels` those that the participant has of them, by tier key.
+    """
 
     program: Program
     program_state: EntityState
@@ -53,6 +58,8 @@ class Case:
     clock: datetime
     state: EntityState = field(default_factory=EntityState)
     balances: Mapping[UUID, Balance] = field(default_factory=dict)
+    tiers: tuple[Tier, ...] = ()
+    levels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,10 @@ def _world(case: Case) -> World:
     world.holders[PARTICIPANT_ID] = Holder(
         PARTICIPANT_ID, program.organization_id, EntityType.PARTICIPANT, EXTERNAL_ID, "ACTIVE", case.clock, (program.id,)
     )
+    world.standings.tiers = {program.id: case.tiers}
+    for tier in case.tiers:
+        if tier.key in case.levels:
+            world.standings.loaded[PARTICIPANT_ID, tier.id] = Standing(case.levels[tier.key], case.clock)
     for asset_id in program.asset_ids:
         balance = case.balances.get(asset_id, Balance(ZERO, ZERO, ZERO))
         world.books.add_account(Account(AccountKey(EntityType.PARTICIPANT, PARTICIPANT_ID, asset_id), *balance))
@@ -202,6 +213,10 @@ def _attribute(trial: _Trial, action: AttributeAction) -> Result:
     return {**result, "description": f"Set attribute {action.key} of {whom.name} to {value}"}
 
 
+def _set_tier(trial: _Trial, action: SetTierAction) -> Result:
+    return {"description": f"Set tier {action.tier} of {_whom(trial, action.target).name} to {action.level}"}
+
+
 def _schedule(trial: _Trial, action: ScheduleAction) -> Result:
     return {"description": f"Schedule event {action.event_name} for {_whom(trial, action.target).name} in {action.delay}"}
 
@@ -221,6 +236,7 @@ SIMULATORS: Mapping[str, Callable[[_Trial, Any], Result]] = {
     "UNTAG": _tag,
     "COUNTER": _counter,
     "SET_ATTRIBUTE": _attribute,
+    "SET_TIER": _set_tier,
     "SCHEDULE_EVENT": _schedule,
     "BROADCAST": _broadcast,
 }

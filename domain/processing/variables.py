@@ -42,10 +42,11 @@ def _holder(
         "external_id": holder.external_id,
         "status": holder.status,
         "created_at": holder.created_at,
-        "tiers": {},
         "program_ids": [str(id_) for id_ in holder.program_ids],
     }
     view |= _state(world.states[holder.id], name, reads, now)
+    if name in reads or f"{name}.tiers" in reads:
+        view["tiers"] = _tiers(holder, event, world)
     if name in reads or f"{name}.balances" in reads:
         view["balances"] = _balances(holder, event, world)
     return view
@@ -60,6 +61,16 @@ def _state(state: EntityState, name: str, reads: frozenset[str], now: datetime) 
         view["counters"] = {key: counter.effective(now) for key, counter in state.counters.items()}
     if whole or f"{name}.attributes" in reads:
         view["attributes"] = dict(state.attributes)
+    return view
+
+
+def _tiers(holder: Holder, event: Event, world: World) -> dict[str, object]:
+    """The levels that are held of the program's tiers, archived ones too."""
+    view: dict[str, object] = {}
+    for tier in world.standings.of_program(event.program_id):
+        level = tier.by_key.get(world.standings.get(holder.id, tier.id).level or "")
+        if level is not None:
+            view[tier.key] = {"level": level.key, "rank": Decimal(level.rank), "benefits": level.benefits}
     return view
 
 

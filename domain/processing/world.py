@@ -12,7 +12,10 @@ from domain.ledger.books import Books
 from domain.ledger.missing import MissingState
 from domain.processing.failure import ActionFailed
 from domain.processing.spending import Budgets
+from domain.processing.standings import Standings
 from domain.state import Changes, EntityState, StateChange
+from domain.tiers.changes import Cause, LevelChange, LevelHolder, Reason
+from domain.tiers.definition import Standing, Tier
 
 
 class MissingHolder(MissingState):
@@ -77,12 +80,16 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What rules read of the event's program besides its state, and the assets linked to it."""
+    """What rules read of the event's program besides its state, and the assets linked to it.
+
+    `has_tiers`: its organization has tiers, whichever program they belong to.
+    """
 
     id: UUID
     organization_id: UUID
     name: str
     asset_ids: tuple[UUID, ...] = ()
+    has_tiers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +136,8 @@ class World:
     """Everything the events of a batch can see and change.
 
     `memberships` has the ACTIVE groups of participants, oldest membership first, where a rule set reads them. `absent` holds
-    ids, and (organization, id) and (organization, external id) pairs, that were looked up and don't exist.
+    ids, and (organization, id) and (organization, external id) pairs, that were looked up and don't exist. `enrolled` are pairs
+    of participant and program with an ACTIVE enrolment, where a rule set assigns levels.
     """
 
     books: Books
@@ -137,11 +145,13 @@ class World:
     external_ids: dict[tuple[UUID, str], UUID] = field(default_factory=dict)
     absent: set[object] = field(default_factory=set)
     memberships: dict[UUID, tuple[Membership, ...]] = field(default_factory=dict)
+    enrolled: set[tuple[UUID, UUID]] = field(default_factory=set)
     programs: dict[UUID, Program] = field(default_factory=dict)
     states: dict[UUID, EntityState] = field(default_factory=dict)
     changed_states: dict[UUID, StateOwner] = field(default_factory=dict)
     history: list[RecordedChange] = field(default_factory=list)
     budgets: Budgets = field(default_factory=Budgets)
+    standings: Standings = field(default_factory=Standings)
     planned: list[PlannedEvents] = field(default_factory=list)
     _undo: dict[UUID, tuple[EntityState, StateOwner | None]] = field(default_factory=dict)
 
@@ -184,13 +194,37 @@ class World:
         self.changed_states[owner_id] = owner
         self.history.extend(RecordedChange(owner, owner_id, change, at, event, rule_id) for change in changes)
 
+    def change_standing(
+        self,
+        holder: Holder,
+        tier: Tier,
+        new: Standing,
+        *,
+        reason: Reason,
+        at: datetime,
+        event: Event,
+        rule_id: UUID | None = None,
+    ) -> None:
+        """Replace what a holder has of a tier, and record a change of level."""
+        old = self.standings.get(holder.id, tier.id)
+        if new is old:
+            return
+        external_id = holder.external_id if holder.kind is EntityType.PARTICIPANT else None
+        whose = LevelHolder(holder.kind, holder.id, holder.organization_id, external_id)
+        self.standings.put(whose, tier, new)
+        if new.level != old.level:
+            change = LevelChange(whose, tier, old.level, new.level, new.shown_expiry, Cause(reason, at, event.id, rule_id))
+            self.standings.changes.append(change)
+            owner = StateOwner(holder.kind.value)
+            self.history.append(RecordedChange(owner, holder.id, change.state_change(), at, event, rule_id))
+
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """Undo all that the block did, in all of it, when it raises; costs what the block touches, not what is loaded."""
         written, planned = len(self.history), len(self.planned)
         self._undo.clear()
         try:
-            with self.books.attempt(), self.budgets.attempt():
+            with self.books.attempt(), self.budgets.attempt(), self.standings.attempt():
                 yield
         except BaseException:
             del self.history[written:]

@@ -24,6 +24,7 @@ class ActionType(StrEnum):
     UNTAG = "UNTAG"
     COUNTER = "COUNTER"
     SET_ATTRIBUTE = "SET_ATTRIBUTE"
+    SET_TIER = "SET_TIER"
     SCHEDULE_EVENT = "SCHEDULE_EVENT"
     BROADCAST = "BROADCAST"
 
@@ -154,6 +155,18 @@ class AttributeAction:
 
 
 @dataclass(frozen=True, slots=True)
+class SetTierAction:
+    """Assigns a level of a tier of the rule's program, both by key; `expires_at` is when it is removed again."""
+
+    type: ClassVar[ActionType] = ActionType.SET_TIER
+
+    tier: str
+    level: str
+    expires_at: Moment | None = None
+    target: Target = DEFAULT_TARGET
+
+
+@dataclass(frozen=True, slots=True)
 class ScheduleAction:
     """Makes a SYSTEM event for a participant after a delay; `payload` is compact JSON of an object."""
 
@@ -177,4 +190,4 @@ class BroadcastAction:
 
 
 MoneyAction = CreditAction | DebitAction | HoldAction | ReleaseAction | ForfeitAction | VoidHoldAction
-Action = MoneyAction | TagAction | CounterAction | AttributeAction | ScheduleAction | BroadcastAction
+Action = MoneyAction | TagAction | CounterAction | AttributeAction | SetTierAction | ScheduleAction | BroadcastAction

@@ -21,6 +21,7 @@ from domain.rules.actions import (
     HoldAction,
     ReleaseAction,
     ScheduleAction,
+    SetTierAction,
     TagAction,
     VoidHoldAction,
 )
@@ -125,6 +126,11 @@ SPECIFICATIONS: Mapping[ActionType, Specification] = {
         optional={"value": forms.text(4096), "value_expression": forms.expression, **_any_state},
         build=_build_attribute,
         check=_check_attribute,
+    ),
+    ActionType.SET_TIER: Specification(
+        required={"tier": forms.text(100), "level": forms.text(100)},
+        optional={"expires_at": forms.moment, **_holder},
+        build=lambda found: SetTierAction(**found),
     ),
     ActionType.SCHEDULE_EVENT: Specification(
         required={"event_name": forms.text(255), "delay": forms.delay},

@@ -14,6 +14,7 @@ from domain.rules.actions import (
     DebitAction,
     ForfeitAction,
     MoneyAction,
+    SetTierAction,
     VoidHoldAction,
 )
 from domain.rules.rule import CompiledRule
@@ -38,6 +39,7 @@ class RuleSet:
     may_debit: bool = field(init=False)
     needs_lots: bool = field(init=False)
     names_targets: bool = field(init=False)
+    assigns_levels: bool = field(init=False)
     budgets: frozenset[tuple[UUID, UUID]] = field(init=False)
     _by_event_type: Mapping[str, tuple[CompiledRule, ...]] = field(init=False, repr=False)
     _untyped: tuple[CompiledRule, ...] = field(init=False, repr=False)
@@ -56,6 +58,7 @@ class RuleSet:
             "needs_lots": any(_needs_lots(action) for action in actions),
             "budgets": frozenset((rule.id, asset_id) for rule in rules for asset_id in rule.budgeted),
             "names_targets": any(action.target.value is not None for action in actions),
+            "assigns_levels": any(isinstance(action, SetTierAction) for action in actions),
             "_by_event_type": {name: tuple(rule for rule in rules if _admits(rule, name)) for name in types},
             "_untyped": tuple(rule for rule in rules if rule.condition.event_types is None),
         }

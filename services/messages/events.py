@@ -1,5 +1,6 @@
 """Telling the subscribers what became of events, after what they changed (events-rules.md 3.8, webhooks.md 5.15)."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
@@ -8,9 +9,11 @@ from db.session import Connection
 from domain.ledger.books import Books
 from domain.ledger.entries import Entry
 from domain.messages.events import EventFacts, event_message, type_of
-from domain.outbox import Audience, Message
+from domain.messages.tiers import tier_message
+from domain.outbox import Audience, Message, MessageType
 from domain.processing.process import Outcome
 from domain.rules.ruleset import RuleSet
+from domain.tiers.changes import LevelChange
 from services import outbox
 from services.messages.ledger import entry_messages
 
@@ -18,7 +21,13 @@ RuleSets = Mapping[UUID, RuleSet]
 
 
 def record_batch(
-    conn: Connection, audience: Audience, outcomes: Sequence[Outcome], ends: Sequence[int], rule_sets: RuleSets, books: Books
+    conn: Connection,
+    audience: Audience,
+    outcomes: Sequence[Outcome],
+    ends: Sequence[int],
+    rule_sets: RuleSets,
+    books: Books,
+    level_changes: Sequence[LevelChange],
 ) -> None:
     """Record, event by event in their order, what each changed and then what became of it, as far as somebody wants it.
 
@@ -28,15 +37,27 @@ def record_batch(
     if not audience:
         return
     changes = entry_messages(conn, audience, books)
+    levels = _of_levels(audience, level_changes)
     facts = _facts(conn, audience, outcomes)
     messages: list[Message] = []
     begin = 0
     for outcome, end in zip(outcomes, ends, strict=True):
         written = books.entries[begin:end]
         messages += [message for entry in written for message in changes.get(entry.id, ())]
+        messages += levels.get(outcome.event.id, ())
         messages += _of_event(audience, outcome, facts, rule_sets, written)
         begin = end
     outbox.record(conn, audience, messages)
+
+
+def _of_levels(audience: Audience, changes: Sequence[LevelChange]) -> Mapping[UUID, Sequence[Message]]:
+    """The messages about changes of level that somebody wants, by event."""
+    found: dict[UUID, list[Message]] = defaultdict(list)
+    for change in changes:
+        event_id = change.cause.event_id
+        if event_id is not None and audience.endpoints(change.holder.organization_id, MessageType.TIER_CHANGED):
+            found[event_id].append(tier_message(change))
+    return found
 
 
 def record_failure(conn: Connection, audience: Audience, outcome: Outcome) -> None:

@@ -37,8 +37,18 @@ def test_request_models_have_examples_that_fit(base_url: str) -> None:
 
 
 def test_executed_actions_are_described_whole(base_url: str) -> None:
-    """events-rules.md 3.6; `tier` and `level` come with SET_TIER."""
+    """events-rules.md 3.6."""
     described = httpx.get(f"{base_url}/openapi.json").json()["components"]["schemas"]["ExecutedAction"]["properties"]
     always = {"index", "type", "outcome", "reason", "target"}
     money = {"asset_id", "asset_symbol", "amount", "bucket", "reference_id", "journal_entry_id"}
-    assert set(described) == always | money | {"key", "value", "new_value", "tag", "event_name", "due_at", "automation_id"}
+    assert set(described) == always | money | {
+        "key",
+        "value",
+        "new_value",
+        "tag",
+        "tier",
+        "level",
+        "event_name",
+        "due_at",
+        "automation_id",
+    }

@@ -17,7 +17,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from tests.workflows import redeemers, servers, timers
 from tests.workflows.lanes import Queue, Script, report, wake, working
-from tests.workflows.timers import Answers, due_report, fulfillment_report, hold_report, run_report
+from tests.workflows.timers import Answers, due_report, fulfillment_report, hold_report, run_report, tier_report
 from workflows import contracts
 from workflows.contracts import DueInput, DueKind, LaneStatus, RunInput, RunState
 from workflows.contracts_clock import ClockInput
@@ -30,8 +30,17 @@ from workflows.contracts_fulfillment import (
     fulfillment_workflow_id,
 )
 from workflows.contracts_hold import HoldInput, HoldSignal, HoldState, hold_workflow_id
+from workflows.contracts_tiers import TierRetentionInput, TierState, tier_retention_workflow_id
 from workflows.policies import LANE_IDLE
-from workflows.signals import start_automation_run, start_clock, start_fulfillment, start_hold, start_redemption, start_reversal
+from workflows.signals import (
+    start_automation_run,
+    start_clock,
+    start_fulfillment,
+    start_hold,
+    start_redemption,
+    start_reversal,
+    start_tier_retention,
+)
 
 HISTORIES = Path(__file__).parent / "histories"
 
@@ -240,6 +249,38 @@ async def _ended_fulfillment(
         return await flow.fetch_history()
 
 
+_TIER = TierRetentionInput(tier_id=UUID(int=12), organization_id=UUID(int=1), program_id=UUID(int=2))
+
+
+async def archived_tier(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """A period end in two slices, a lapse at its moment, a change that it is woken for, and the archive."""
+    answers = [tier_report(holders=600, levels=9, counters=600, more=True), tier_report(seconds=0.5), tier_report(levels=1)]
+    script = Answers(tiers=[*answers, tier_report(TierState.ARCHIVED)])
+    async with timers.working(environment.client, script) as queue:
+        await start_tier_retention(environment.client, _TIER, queue=queue)
+        flow = environment.client.get_workflow_handle(tier_retention_workflow_id(_TIER.tier_id))
+        while script.looks < 3:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
+        await flow.signal(contracts.WAKE_SIGNAL)
+        await flow.result()
+        return await flow.fetch_history()
+
+
+async def continued_tier(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """Is woken until its history is long enough, and continues as new."""
+    tier = _TIER.model_copy(update={"tier_id": UUID(int=13)})
+    async with timers.working(environment.client, Answers(tiers=[tier_report(seconds=3600.0)])) as queue:
+        await start_tier_retention(environment.client, tier, queue=queue)
+        flow = environment.client.get_workflow_handle(tier_retention_workflow_id(tier.tier_id))
+        first = (await flow.describe()).run_id
+        while (await flow.describe()).run_id == first:
+            await flow.signal(contracts.WAKE_SIGNAL)
+            await asyncio.sleep(0.2)
+        await flow.terminate()
+        return await environment.client.get_workflow_handle(flow.id, run_id=first).fetch_history()
+
+
 async def reconciliation(environment: WorkflowEnvironment) -> WorkflowHistory:
     """One pass."""
     async with timers.working(environment.client, Answers()) as queue:
@@ -300,6 +341,7 @@ SKIPPING: dict[str, Recorder] = {
     "due_work_scheduled_events": scheduled_events,
     "automation_run_completed": completed_run,
     "fulfillment_webhook": webhook_fulfillment,
+    "tier_retention_archived": archived_tier,
 }
 SHORT: dict[str, Recorder] = {
     "event_lane_continued": continued_lane,
@@ -312,6 +354,7 @@ SHORT: dict[str, Recorder] = {
     "fulfillment_failed": failed_fulfillment,
     "fulfillment_cancelled": cancelled_fulfillment,
     "fulfillment_unanswered": unanswered_fulfillment,
+    "tier_retention_continued": continued_tier,
     "reconcile": reconciliation,
     "clock": moved_clock,
     "redemption": redemption,

@@ -13,7 +13,7 @@ from temporalio.workflow import NondeterminismError
 from runtime.settings import Settings
 from runtime.temporal import data_converter, sandbox_runner
 from tests.workflows.record import HISTORIES
-from workflows import automation_run, clock, due_work, event_lane, fulfillment, hold, redemption
+from workflows import automation_run, clock, due_work, event_lane, fulfillment, hold, redemption, tier_retention
 from workflows.automation_run import AutomationRunWorkflow
 from workflows.clock import ClockWorkflow
 from workflows.due_work import DueWorkWorkflow
@@ -23,6 +23,7 @@ from workflows.hold import HoldWorkflow
 from workflows.lane_sweep import LaneSweepWorkflow
 from workflows.reconcile import ReconcileWorkflow
 from workflows.redemption import RedemptionReversalWorkflow, RedemptionWorkflow
+from workflows.tier_retention import TierRetentionWorkflow
 
 RECORDED = sorted(HISTORIES.glob("*.json"))
 FLOWS = (
@@ -36,6 +37,7 @@ FLOWS = (
     RedemptionWorkflow,
     RedemptionReversalWorkflow,
     FulfillmentWorkflow,
+    TierRetentionWorkflow,
 )
 
 
@@ -65,9 +67,9 @@ def test_the_histories_show_what_matters() -> None:
     idle = text["event_lane_idle"]
     for part in ("MARKER_RECORDED", "TIMER_FIRED", "TIMER_CANCELED", "WORKFLOW_EXECUTION_SIGNALED", "EXECUTION_COMPLETED"):
         assert part in idle, part
-    for name in ("event_lane_continued", "due_work"):
+    for name in ("event_lane_continued", "due_work", "tier_retention_continued"):
         assert "EXECUTION_CONTINUED_AS_NEW" in text[name], name
-    for name in ("due_work", "due_work_scheduled_events", "hold_expired"):
+    for name in ("due_work", "due_work_scheduled_events", "hold_expired", "tier_retention_archived"):
         for part in ("ACTIVITY_TASK_COMPLETED", "TIMER_FIRED", "TIMER_CANCELED", "WORKFLOW_EXECUTION_SIGNALED"):
             assert part in text[name], (name, part)
     assert "TIMER_FIRED" in text["automation_run_completed"]
@@ -174,6 +176,20 @@ TIMER_ALTERATIONS = {
         "fulfillment_unanswered",
         "return self._changed or (",
         "return (self._changed and self._attempting is None) or (",
+    ),
+    "tier_sleepless": (
+        tier_retention,
+        "TierRetentionWorkflow",
+        "tier_retention_archived",
+        "if not report.more:",
+        "if report.failed:",
+    ),
+    "tier_endless": (
+        tier_retention,
+        "TierRetentionWorkflow",
+        "tier_retention_archived",
+        "if report.state is TierState.ARCHIVED:",
+        "if report.failed:",
     ),
     "hold_endless": (
         hold,

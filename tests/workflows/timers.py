@@ -15,6 +15,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.due import DueActivities, HoldActivities
+from activities.tiers import TierActivities
 from db.session import Database
 from runtime.temporal import sandbox_runner
 from tests.support.loop import LoopThread
@@ -24,12 +25,22 @@ from workflows.contracts import WEBHOOK_QUEUE, DueReport, ReconcileReport, RunIn
 from workflows.contracts_clock import ClockInput, ClockReport
 from workflows.contracts_fulfillment import AttemptReport, FulfillmentInput, FulfillmentReport, FulfillmentState
 from workflows.contracts_hold import HoldInput, HoldReport, HoldState
+from workflows.contracts_tiers import TierRetentionReport, TierState
 from workflows.due_work import DueWorkWorkflow
 from workflows.fulfillment import FulfillmentWorkflow
 from workflows.hold import HoldWorkflow
 from workflows.reconcile import ReconcileWorkflow
+from workflows.tier_retention import TierRetentionWorkflow
 
-FLOWS = (DueWorkWorkflow, HoldWorkflow, FulfillmentWorkflow, AutomationRunWorkflow, ReconcileWorkflow, ClockWorkflow)
+FLOWS = (
+    DueWorkWorkflow,
+    HoldWorkflow,
+    FulfillmentWorkflow,
+    TierRetentionWorkflow,
+    AutomationRunWorkflow,
+    ReconcileWorkflow,
+    ClockWorkflow,
+)
 _HOLD = HoldInput(hold_id=UUID(int=7), organization_id=UUID(int=1), program_id=UUID(int=2))
 MOMENT = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
 
@@ -71,6 +82,11 @@ def fulfillment_report(
     )
 
 
+def tier_report(state: TierState = TierState.ACTIVE, seconds: float | None = None, **fields: object) -> TierRetentionReport:
+    """What a look at a tier's holders did: nothing, unless said otherwise."""
+    return TierRetentionReport.model_validate({"state": state, "key": "club", "next_in_seconds": seconds, **fields})
+
+
 class Answers:
     """Stands for the database: each call of an activity gets the next answer, the last one again and again."""
 
@@ -81,6 +97,7 @@ class Answers:
         runs: Sequence[RunReport] = (),
         fulfillments: Sequence[FulfillmentReport] = (),
         attempts: Sequence[AttemptReport] = (),
+        tiers: Sequence[TierRetentionReport] = (),
     ) -> None:
         self._attempts = iter(attempts)
         self.looks = 0
@@ -90,7 +107,15 @@ class Answers:
         self._due: Iterator[DueReport] = iter(due)
         self._hold, self._last_hold = iter(hold), hold_report()
         self._fulfillments, self._last_fulfillment = iter(fulfillments), fulfillment_report()
+        self._tiers, self._last_tier = iter(tiers), tier_report()
         self._lock = threading.Lock()
+
+    @activity.defn
+    def attend_tier(self, _: UUID) -> TierRetentionReport:
+        with self._lock:
+            self.looks += 1
+            self._last_tier = next(self._tiers, self._last_tier)
+            return self._last_tier
 
     @activity.defn
     def post_due(self) -> DueReport:
@@ -156,7 +181,8 @@ class Answers:
     def activities(self) -> list[Any]:
         events = [self.fire_due_events, self.run_fan_out, self.cancel_fan_out]
         clock = [self.move_clock, self.wake_sleepers]
-        return [self.post_due, self.attend_hold, self.attend_fulfillment, self.reconcile_flows, *events, *clock]
+        handed = [self.attend_fulfillment, self.attend_tier]
+        return [self.post_due, self.attend_hold, *handed, self.reconcile_flows, *events, *clock]
 
 
 class JumpingClock:
@@ -194,9 +220,15 @@ class Bound:
         self.looks += 1
         return HoldActivities(self.clock.database).attend_hold(hold)
 
+    @activity.defn
+    def attend_tier(self, tier_id: UUID) -> TierRetentionReport:
+        self.clock.set()
+        self.looks += 1
+        return TierActivities(self.clock.database).attend_tier(tier_id)
+
     @property
     def activities(self) -> list[Any]:
-        return [self.post_due, self.attend_hold]
+        return [self.post_due, self.attend_hold, self.attend_tier]
 
 
 @contextlib.asynccontextmanager

@@ -171,7 +171,7 @@ class TestCreate:
         ]
 
     def test_unsupported_types_say_what_is_supported(self, api: Tenant, body: dict[str, Any], world: World) -> None:
-        [fault] = refused(api, {**body, "actions": [{"type": "SET_TIER", "tier": "club", "level": "gold"}]})
+        [fault] = refused(api, {**body, "actions": [{"type": "GRANT", "tier": "club", "level": "gold"}]})
         assert (fault["field"], fault["reason"]) == ("actions[0].type", "invalid")
         assert fault["expected"] == "one of " + ", ".join(ActionType)
 

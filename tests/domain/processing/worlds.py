@@ -118,7 +118,8 @@ def fingerprint(world: World) -> object:
         books.changed_holds,
     )
     state = (world.states, world.changed_states, world.history, world.planned, world.holders, world.external_ids)
-    return deepcopy((accounts, effects, state))
+    levels = (world.standings.loaded, list(world.standings.changed), world.standings.changes)
+    return deepcopy((accounts, effects, state, levels))
 
 
 __all__ = [

@@ -316,7 +316,7 @@ class TestFaults:
     def test_a_duration_and_a_time_are_not_compared(self) -> None:
         compiled(miles(matures_at="876000h", expires_at="2020-01-01T00:00:00Z"))
 
-    @pytest.mark.parametrize("type_", ["SET_TIER", "credit", 5])
+    @pytest.mark.parametrize("type_", ["GRANT", "credit", 5])
     def test_other_types_are_refused(self, type_: object) -> None:
         [found] = validate_actions([{"type": type_, "delay": "1s"}], ASSETS)
         assert (found.field, found.reason) == ("actions[0].type", "invalid")

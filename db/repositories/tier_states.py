@@ -1,0 +1,139 @@
+"""What holders have of tiers, read and written set-based."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from db.repositories import arrays
+from db.session import Connection
+from domain.tiers.calendar import lifecycle_expiry
+from domain.tiers.definition import Standing, Tier
+from domain.tiers.qualification import due_at
+
+# Holder and tier.
+Key = tuple[UUID, UUID]
+
+_STANDING = "level_key, acquired_at, expires_at, lifecycle_expires_at, steps_done_through"
+
+
+def load(conn: Connection, organization_ids: Collection[UUID], holder_ids: Collection[UUID]) -> dict[Key, Standing]:
+    """What holders have of the tiers of organizations; without a row it is base."""
+    # LATERAL with OFFSET: by the index for each holder, also where the planner would rather read a table of some size whole
+    rows = conn.execute(
+        f"SELECT s.* FROM unnest(%s::uuid[]) AS wanted (id) CROSS JOIN LATERAL (SELECT holder_id, tier_id, {_STANDING}"
+        " FROM tier_states WHERE holder_id = wanted.id AND organization_id = ANY(%s::uuid[]) OFFSET 0) AS s",
+        [arrays.uuids(holder_ids), arrays.uuids(organization_ids)],
+        prepare=True,
+    )
+    return {(row[0], row[1]): Standing(*row[2:]) for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class NewStanding:
+    """A standing to be stored."""
+
+    organization_id: UUID
+    holder_id: UUID
+    tier: Tier
+    standing: Standing
+    next_due_at: datetime | None
+
+
+def save(conn: Connection, standings: Iterable[NewStanding]) -> None:
+    """Store standings of locked holders, whose tiers are held still."""
+    ordered = sorted(standings, key=lambda new: (new.holder_id, new.tier.id))
+    conn.execute(
+        """
+        INSERT INTO tier_states (holder_id, tier_id, organization_id, program_id, level_key, acquired_at, expires_at,
+                                 lifecycle_expires_at, steps_done_through, next_due_at)
+        SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::timestamptz[], %s::timestamptz[],
+                             %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
+        ON CONFLICT (holder_id, tier_id) DO UPDATE SET level_key = excluded.level_key, acquired_at = excluded.acquired_at,
+            expires_at = excluded.expires_at, lifecycle_expires_at = excluded.lifecycle_expires_at,
+            steps_done_through = excluded.steps_done_through, next_due_at = excluded.next_due_at
+        """,
+        _columns(ordered),
+        prepare=True,
+    )
+
+
+def _columns(standings: Collection[NewStanding]) -> list[str]:
+    return [
+        arrays.uuids(new.holder_id for new in standings),
+        arrays.uuids(new.tier.id for new in standings),
+        arrays.uuids(new.organization_id for new in standings),
+        arrays.uuids(new.tier.program_id for new in standings),
+        arrays.texts(new.standing.level for new in standings),
+        arrays.moments(new.standing.acquired_at for new in standings),
+        arrays.moments(new.standing.expires_at for new in standings),
+        arrays.moments(new.standing.lifecycle_expires_at for new in standings),
+        arrays.moments(new.standing.steps_done_through for new in standings),
+        arrays.moments(new.next_due_at for new in standings),
+    ]
+
+
+def restart_lifecycle(conn: Connection, tier: Tier, now: datetime) -> None:
+    """Give every held level, under the lock for changes, the expiry of a new or cleared lifecycle as if assigned now.
+
+    From now on its period ends concern those that hold no level, too.
+    """
+    for level in tier.levels:
+        expiry = lifecycle_expiry(tier, level.key, now)
+        free = due_at(tier, Standing(level.key, now, None, expiry, now))
+        period_end = due_at(tier, Standing(steps_done_through=now))
+        conn.execute(
+            "UPDATE tier_states SET lifecycle_expires_at = %s,"
+            " next_due_at = CASE WHEN expires_at IS NULL THEN %s ELSE least(expires_at, %s) END"
+            " WHERE tier_id = %s AND level_key = %s",
+            [expiry, free, period_end, tier.id, level.key],
+        )
+    base = Standing(steps_done_through=now)
+    conn.execute(
+        "UPDATE tier_states SET next_due_at = %s WHERE tier_id = %s AND level_key IS NULL",
+        [due_at(tier, base), tier.id],
+    )
+
+
+def begin_periods(conn: Connection, organization_id: UUID, tier: Tier, now: datetime) -> None:
+    """Mark who has a counter that a new lifecycle rolls over, with its start: its period ends concern them.
+
+    The tier is held still, or locked for the change.
+    """
+    if tier.lifecycle is None or not tier.lifecycle.has_periods or not tier.lifecycle.qualifying:
+        return
+    conn.execute(
+        """
+        INSERT INTO tier_states (holder_id, tier_id, organization_id, program_id, steps_done_through, next_due_at)
+        SELECT id, %s, organization_id, %s, %s, %s FROM holders WHERE organization_id = %s AND counters ?| %s::text[]
+        ORDER BY id
+        ON CONFLICT (holder_id, tier_id) DO NOTHING
+        """,
+        [
+            tier.id,
+            tier.program_id,
+            now,
+            due_at(tier, Standing(steps_done_through=now)),
+            organization_id,
+            arrays.texts(tier.lifecycle.qualifying),
+        ],
+    )
+
+
+def stop(conn: Connection, tier_id: UUID) -> None:
+    """Let nothing of an archived tier happen by itself any more."""
+    conn.execute("UPDATE tier_states SET next_due_at = NULL WHERE tier_id = %s AND next_due_at IS NOT NULL", [tier_id])
+
+
+def levels_held(conn: Connection, organization_id: UUID, holder_id: UUID, program_id: UUID | None) -> dict[str, tuple[str, int]]:
+    """Level and rank of every level that a holder has, one program's or all, by tier key; of one key the level acquired last."""
+    rows = conn.execute(
+        """
+        SELECT t.key, l.key, l.rank FROM tier_states s
+        JOIN tiers t ON t.id = s.tier_id JOIN tier_levels l ON l.tier_id = s.tier_id AND l.key = s.level_key
+        WHERE s.holder_id = %s AND s.organization_id = %s AND (%s::uuid IS NULL OR s.program_id = %s::uuid)
+        ORDER BY s.acquired_at, s.tier_id
+        """,
+        [holder_id, organization_id, program_id, program_id],
+    )
+    return {row[0]: (row[1], int(row[2])) for row in rows}
