@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -9,7 +10,7 @@ import pytest
 
 from tests.support.client import Tenant, new_tenant
 from tests.support.club import Club, actions, outcomes
-from tests.support.stack import Stack
+from tests.support.stack import Stack, poll
 
 THRESHOLDS = {"bronze": 100, "silver": 500, "gold": 1000}
 SET_BRONZE = {"type": "SET_TIER", "tier": "club", "level": "bronze"}
@@ -155,6 +156,41 @@ def test_a_rule_goes_before_qualification(ladder: Ladder) -> None:
     assert actions(ladder.earn(0, vip=True))[1] == ("SET_TIER", "NO_OP", "ALREADY_SET")
     ladder.earn(0)
     assert ladder.level() == "gold"
+
+
+def soon(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+@pytest.mark.example("tiers.md", "4")
+def test_an_explicit_expiry_removes_the_level(ladder: Ladder) -> None:
+    ladder.earn(0)
+    first = ladder.put(level="gold", expires_at=soon(60))
+    last = ladder.put(level="gold", expires_at=soon(2))
+    assert last["acquired_at"] == first["acquired_at"]
+    assert ladder.history() == [(None, "gold", "UPGRADED", "API")]
+    poll(lambda: ladder.level() is None, 30)
+    ladder.call("GET", 404)
+    assert ladder.history() == [("gold", None, "REMOVED", "EXPIRY"), (None, "gold", "UPGRADED", "API")]
+
+
+@pytest.mark.example("events-rules.md", "7.4.14")
+def test_an_explicit_expiry_of_a_rule(ladder: Ladder) -> None:
+    ladder.club.rule("event.vip", {**SET_BRONZE, "expires_at": "2s"}, order=20)
+    ladder.earn(0, vip=True)
+    assert ladder.level() == "bronze"
+    # without a visitor: nobody looks but at the history
+    poll(lambda: len(ladder.history()) == 2, 30)
+    assert ladder.history()[0] == ("bronze", None, "REMOVED", "EXPIRY")
+    ladder.call("GET", 404)
+    rule = {
+        "program_id": ladder.club.program_id,
+        "name": "R",
+        "condition": "true",
+        "actions": [{**SET_BRONZE, "expires_at": "0s"}],
+    }
+    refused = ladder.api.post("/v1/rules", rule, 400)["details"]
+    assert (refused["field"], refused["reason"]) == ("actions[0].expires_at", "out_of_range")
 
 
 def test_assignments_over_the_api(ladder: Ladder) -> None:
