@@ -29,6 +29,10 @@ TAGS = [
     {"name": "Events", "description": "Signals about participants, stored first and processed in order."},
     {"name": "Redemptions", "description": "Value spent outside the ledger, and given back."},
     {"name": "Rules", "description": "CEL conditions with actions, evaluated for every event."},
+    {
+        "name": "Automations",
+        "description": "SYSTEM events by a schedule, at a moment, at once: one, or one for each participant.",
+    },
     {"name": "Rewards", "description": "The catalog of what participants can redeem their balance for."},
     {"name": "Ledger", "description": "Journal entries and reports."},
     {"name": "Test clock", "description": "For tests and trials, with `OPENSCRIP_TEST_CLOCK=1`: play a year in seconds."},

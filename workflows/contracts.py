@@ -372,9 +372,10 @@ class ClockResult(BaseModel):
 
 
 class ReconcileReport(BaseModel):
-    """What a reconciliation made sure of: how many holds near their deadline, fan-outs and fulfilments have a flow."""
+    """What a reconciliation made sure of: how many holds near their deadline, fan-outs, fulfilments, automations have a flow."""
 
     holds: int = 0
     runs: int = 0
     fulfillments: int = 0
+    automations: int = 0
     failed: int = 0

@@ -24,6 +24,7 @@ from workflows.contracts import (
     ReversalInput,
     RunInput,
 )
+from workflows.contracts_automation import AUTOMATION_WORKFLOW, AutomationInput, automation_workflow_id
 from workflows.contracts_fulfillment import FULFILLMENT_WORKFLOW, FulfillmentInput, FulfillmentSignal, fulfillment_workflow_id
 from workflows.policies import LANE_TASK_TIMEOUT, REDEMPTION_TASK_TIMEOUT
 
@@ -87,6 +88,24 @@ async def start_automation_run(client: Client, run: RunInput, *, queue: str = co
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         static_summary="one event for each participant",
         static_details="Makes a SYSTEM event for everybody who was enrolled in the program when it began, page by page.",
+        rpc_timeout=SIGNAL_TIMEOUT,
+    )
+
+
+async def start_automation(
+    client: Client, automation: AutomationInput, *, wake: bool = False, queue: str = contracts.LEDGER_QUEUE
+) -> None:
+    """Start an automation's flow unless it runs; with `wake` also make it look at once. Raises RPCError."""
+    await client.start_workflow(
+        AUTOMATION_WORKFLOW,
+        automation,
+        id=automation_workflow_id(automation.automation_id),
+        task_queue=queue,
+        task_timeout=LANE_TASK_TIMEOUT,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        start_signal=contracts.WAKE_SIGNAL if wake else None,
+        static_summary="automation",
+        static_details="Makes SYSTEM events at its moments. Signals trigger, cancel, pause and refresh do what the API does.",
         rpc_timeout=SIGNAL_TIMEOUT,
     )
 
@@ -212,6 +231,7 @@ async def wake_hold(client: Client, hold_id: UUID) -> None:
 __all__ = [
     "RPCError",
     "ensure_due_work",
+    "start_automation",
     "start_automation_run",
     "start_clock",
     "start_fulfillment",

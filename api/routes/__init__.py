@@ -3,6 +3,7 @@
 from api.routes import (
     activity,
     assets,
+    automations,
     balances,
     clock,
     docs,
@@ -39,6 +40,7 @@ ROUTERS = (
     events.router,
     rewards.router,
     rules.router,
+    automations.router,
     journal_entries.router,
     clock.router,
     health.router,
