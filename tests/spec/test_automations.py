@@ -400,4 +400,4 @@ def test_lists_are_narrowed_and_paged(club: Club) -> None:
     assert [row["id"] for row in first["data"]] == [once, cron[2], cron[1]]
     rest = club.tenant.get(diary.path, limit=3, cursor=first["pagination"]["next_cursor"])
     assert [row["id"] for row in rest["data"]] == [cron[0]]
-    club.tenant.get(diary.path, 400, status="ended")
+    club.tenant.call("GET", diary.path, 400, params={"status": "ended"})
