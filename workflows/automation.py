@@ -143,21 +143,20 @@ class AutomationWorkflow:
             self._run = None
 
     async def _sleep(self, report: AutomationReport) -> None:
-        run, self._run = self._run, None
         try:
-            await workflow.wait_condition(
-                lambda: self._dirty or bool(self._commands) or (run is not None and run.done()), timeout=self._patience(report)
-            )
+            await workflow.wait_condition(self._is_called, timeout=self._patience(report))
         except TimeoutError:
-            self._run = run
             return
-        if run is not None and not run.done():
-            self._run = run
+        if self._run is not None and self._run.done():
+            self._run = None
 
-    @staticmethod
-    def _patience(report: AutomationReport) -> timedelta:
-        """Until its next moment; a fan-out under way, or what waits for its program, is looked at now and then."""
-        longest = policies.DUE_REREAD if report.execution_status in ("pending", "executing") else policies.LONGEST_TIMER
+    def _is_called(self) -> bool:
+        return self._dirty or bool(self._commands) or (self._run is not None and self._run.done())
+
+    def _patience(self, report: AutomationReport) -> timedelta:
+        """Until its next moment; a fan-out that others started, or what waits for its program, is looked at now and then."""
+        is_under_way = self._run is None and report.execution_status in ("pending", "executing")
+        longest = policies.FAN_OUT_REREAD if is_under_way else policies.LONGEST_TIMER
         if report.next_in_seconds is None or report.next_in_seconds >= longest.total_seconds():
             return longest
         if report.next_in_seconds <= 0:
