@@ -1,12 +1,13 @@
 """Automations on a real database: every occurrence once, whatever stands still, jumps or fails (automations.md 2)."""
 
 import random
+import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from itertools import pairwise
+from itertools import cycle, pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -303,3 +304,47 @@ def test_many_workers_fire_each_occurrence_once(calendar: Calendar) -> None:
         together([lambda: scheduled.do_what_is_due(calendar.database, LANES)] * 4)
     assert [len(set(calendar.occurrences(each))) for each in made] == [5] * 20
     assert [len(calendar.occurrences(each)) for each in made] == [5] * 20
+
+
+def test_everybody_at_once_makes_no_deadlock(calendar: Calendar) -> None:
+    """Triggers, changes, what is due, lanes that count failures, and a program that comes and goes."""
+    shop, ends = calendar.shop, time.monotonic() + 3
+    calendar.jump(datetime(2030, 6, 1, 12, 30, tzinfo=UTC))
+    enrol(shop, 30)
+    shop.rule(shop.world.credit(), condition='event.type == "bad"')
+    bad, good = calendar.cron("* * * * *", event_name="bad"), calendar.cron("* * * * *")
+    crowd = calendar.cron("* * * * *", Scope.PARTICIPANTS, participant_filter="size(participant.external_id) > 1")
+    deadlocks = shop.deadlocks()
+
+    def again(work: Callable[[], object]) -> Callable[[], int]:
+        def run() -> int:
+            count = 0
+            while time.monotonic() < ends:
+                with suppress(NotInThisState, ProgramInactive):
+                    work()
+                    count += 1
+            return count
+
+        return run
+
+    statuses = cycle(["SUSPENDED", "ACTIVE", "ACTIVE"])
+    done = together(
+        [
+            again(lambda: calendar.trigger(good)),
+            again(lambda: calendar.trigger(bad)),
+            again(lambda: calendar.change(bad, status=AutomationStatus.ACTIVE)),
+            again(lambda: calendar.change(crowd, timezone="UTC", guard_condition="true")),
+            again(lambda: fan_outs.finish(calendar.database, crowd.id, LANES)),
+            again(lambda: pass_seconds(calendar.database, 20)),
+            again(calendar.fire),
+            again(shop.drain_all),
+            again(lambda: calendar.set_program(next(statuses))),
+        ]
+    )
+    assert all(done), done
+    calendar.set_program("ACTIVE")
+    calendar.do_all()
+    assert shop.deadlocks() == deadlocks
+    failed = shop.value("SELECT count(*) FROM event_outcomes WHERE status = 'FAILED' AND program_id = %s", shop.world.program_id)
+    assert failed == len(calendar.occurrences(bad))
+    assert (calendar.seen(good).status, calendar.seen(good).failures) == ("active", 0)
