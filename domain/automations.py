@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo, available_timezones
 
+from domain.errors import DomainError
 from domain.recurrence import latest_occurrence, next_occurrence, parse_cron
 from domain.timestamps import format_timestamp
 
@@ -20,6 +21,16 @@ MOST_FAILURES = 5
 CANNOT_TRIGGER = "Automation cannot be triggered (must be active and idle or cron+program)"
 NOTHING_TO_CANCEL = "Nothing to cancel"
 CANNOT_REFRESH = "Only subscriptions of an active automation can be refreshed"
+
+
+class NotInThisState(DomainError):
+    """An automation that can't be triggered, cancelled or refreshed as it is: a `bad_request` without a field."""
+
+    code = "bad_request"
+    summary = "The present state doesn't allow this"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, field=None, reason="invalid", expected=None, received=None, fields=[])
 
 
 class TriggerType(StrEnum):

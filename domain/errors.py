@@ -4,7 +4,7 @@
      +- BadRequest                    400 bad_request: every fault of the form, or one that needs stored data
      |   +- InvalidScale              400 invalid_scale
      |   +- SelfTransfer              400 self_transfer
-     +- NotInThisState                400 bad_request: a question of state, not of form
+     +- NotInThisState                400 bad_request: see domain.automations
      +- NotFound                      404
      +- Conflict                      409: the request is sound, the present state excludes it
      |   +- IdempotencyConflict ... InvalidState
@@ -73,16 +73,6 @@ class BadRequest(DomainError):
 def bad_request(field: str, reason: str, message: str, *, expected: str | None = None, received: str | None = None) -> BadRequest:
     """A `BadRequest` with one fault."""
     return BadRequest([Fault(field, reason, message, expected, received)])
-
-
-class NotInThisState(DomainError):
-    """An automation that can't be triggered, cancelled or refreshed as it is: a `bad_request` without a field."""
-
-    code = "bad_request"
-    summary = "The present state doesn't allow this"
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, field=None, reason="invalid", expected=None, received=None, fields=[])
 
 
 class InvalidScale(DomainError):

@@ -17,11 +17,11 @@ from domain.automations import (
     STILL_RUNNING,
     Automation,
     AutomationStatus,
+    NotInThisState,
     Schedule,
     Scope,
     TriggerType,
 )
-from domain.errors import NotInThisState
 from services import fan_outs, programs, scheduled
 from services.automations import AutomationChange, archive, lock_automation, update_automation
 from services.system_events import Firing, Made, event_data_of, make_events

@@ -14,8 +14,16 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from db.session import Database
-from domain.automations import CANCELLED, NOTHING_TO_CANCEL, STILL_RUNNING, AutomationStatus, ExecutionStatus, Scope
-from domain.errors import InvalidState, NotInThisState, ProgramInactive
+from domain.automations import (
+    CANCELLED,
+    NOTHING_TO_CANCEL,
+    STILL_RUNNING,
+    AutomationStatus,
+    ExecutionStatus,
+    NotInThisState,
+    Scope,
+)
+from domain.errors import InvalidState, ProgramInactive
 from runtime.embedded import EmbeddedPostgres
 from services import fan_outs, scheduled
 from services.fan_outs import Stage

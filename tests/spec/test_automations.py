@@ -238,14 +238,13 @@ def test_a_good_run_starts_the_count_again(diary: Diary) -> None:
 
 
 def test_a_failed_event_that_is_retried_counts_once(diary: Diary) -> None:
-    club = diary.club
-    club.rule('event.type == "tick"', club.debit("5"))
+    diary.club.rule('event.type == "tick"', diary.club.debit("5"))
     cron = diary.cron("0 0 1 1 *", event_name="tick")
     diary.trigger(cron)
     [event] = diary.events(cron, 1)
     for _ in range(5):
-        club.tenant.post(f"/v1/events/{event['id']}/retry", None, 202)
-        club.processed(event["id"])
+        diary.tenant.post(f"/v1/events/{event['id']}/retry", None, 202)
+        diary.club.processed(event["id"])
     assert diary.seen(cron)["status"] == "active"
 
 
