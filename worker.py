@@ -11,6 +11,7 @@ import structlog
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from activities.automation_flows import AutomationActivities
 from activities.automations import FanOutActivities, ScheduledActivities
 from activities.clock import ClockActivities
 from activities.due import DueActivities, HoldActivities, ReconcileActivities
@@ -27,6 +28,7 @@ from runtime.settings import Settings, SettingsError, get_settings
 from runtime.temporal import connect, ensure_search_attributes, sandbox_runner
 from services.clock import require_own_time
 from services.deployment import deployed_lanes
+from workflows.automation import AutomationWorkflow
 from workflows.automation_run import AutomationRunWorkflow
 from workflows.clock import ClockWorkflow
 from workflows.contracts import LEDGER_QUEUE, WEBHOOK_QUEUE, DueKind
@@ -62,6 +64,7 @@ def build_worker(client: Client, database: Database, settings: Settings, lanes: 
     clock = ClockActivities(database, client, lanes, sender)
     sweep = SweepActivities(database, client, lanes, settings.sweep_seconds)
     fan_out = FanOutActivities(database, client, lanes)
+    automation = AutomationActivities(database, client, lanes)
     return Worker(
         client,
         task_queue=LEDGER_QUEUE,
@@ -70,6 +73,7 @@ def build_worker(client: Client, database: Database, settings: Settings, lanes: 
             LaneSweepWorkflow,
             DueWorkWorkflow,
             HoldWorkflow,
+            AutomationWorkflow,
             AutomationRunWorkflow,
             ReconcileWorkflow,
             FulfillmentWorkflow,
@@ -83,6 +87,8 @@ def build_worker(client: Client, database: Database, settings: Settings, lanes: 
             ScheduledActivities(database, client, lanes).fire_due_events,
             fan_out.run_fan_out,
             fan_out.cancel_fan_out,
+            automation.attend_automation,
+            automation.command_automation,
             HoldActivities(database).attend_hold,
             FulfillmentActivities(database).attend_fulfillment,
             TierActivities(database).attend_tier,

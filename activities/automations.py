@@ -136,14 +136,14 @@ class FanOutActivities:
             step = asyncio.to_thread(self._advance, run, has_waited=run.has_waited and not pages)
             progress = await _beating(step, lambda: activity.heartbeat(failures))
             made = made.plus(progress.made)
+            pages += bool(progress.looked_at)
             if progress.made.events:
-                pages += 1
                 SYSTEM_EVENTS.labels("fan_out").inc(progress.made.events)
             await waking.note(progress.made.lanes)
             if progress.stage is not Stage.EXECUTING or time.monotonic() > deadline or activity.is_worker_shutdown():
                 await waking.close()
                 return _report(progress, made.events, pages)
-            if not progress.made.events:
+            if not progress.looked_at:
                 await asyncio.sleep(ROOM_POLL_SECONDS)
 
     def _advance(self, run: RunInput, *, has_waited: bool) -> Progress:

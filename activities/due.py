@@ -12,6 +12,7 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
+from activities.automation_flows import reconcile_automations
 from activities.fulfillments import reconcile_fulfillments
 from activities.lanes import is_unreachable
 from activities.tiers import reconcile_tiers
@@ -146,7 +147,7 @@ class ReconcileActivities:
 
     @activity.defn
     async def reconcile_flows(self) -> ReconcileReport:
-        """Start the due work, flows of holds near their deadline, of fan-outs, fulfilments and tiers, where they don't run."""
+        """Start the due work, flows of holds near their deadline, of fan-outs, fulfilments, tiers, automations that don't run."""
         for kind in DueKind:
             await ensure_due_work(self.client, kind)
         runs = await asyncio.to_thread(self._fan_outs)
@@ -162,9 +163,16 @@ class ReconcileActivities:
                 log.warning("hold_flow_failed", hold=str(hold.id), error=str(error))
                 failed += 1
         handed, stuck = await reconcile_fulfillments(self.database, self.client)
-        tiers, lost = await reconcile_tiers(self.database, self.client)
-        failed += stuck + lost
-        return ReconcileReport(holds=len(ending), runs=len(runs), fulfillments=handed, tiers=tiers, failed=failed)
+        tiers, unkept = await reconcile_tiers(self.database, self.client)
+        kept, lost = await reconcile_automations(self.database, self.client)
+        return ReconcileReport(
+            holds=len(ending),
+            runs=len(runs),
+            fulfillments=handed,
+            tiers=tiers,
+            automations=kept,
+            failed=failed + stuck + unkept + lost,
+        )
 
     def _fan_outs(self) -> list[FanOutKey]:
         return transact(self.database, lambda session: fan_outs.runnable(session, RUNS_A_PASS))

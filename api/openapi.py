@@ -35,6 +35,10 @@ TAGS = [
     {"name": "Events", "description": "Signals about participants, stored first and processed in order."},
     {"name": "Redemptions", "description": "Value spent outside the ledger, and given back."},
     {"name": "Rules", "description": "CEL conditions with actions, evaluated for every event."},
+    {
+        "name": "Automations",
+        "description": "SYSTEM events by a schedule, at a moment, at once: one, or one for each participant.",
+    },
     {"name": "Rewards", "description": "The catalog of what participants can redeem their balance for."},
     {"name": "Tiers", "description": "Ranked levels, what qualifies for them, and how long they last."},
     {"name": "Participant tiers", "description": "The levels that participants have, with history and progress."},

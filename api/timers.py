@@ -12,17 +12,20 @@ from temporalio.client import Client
 from temporalio.service import RPCStatusCode
 
 from api.deps import Call
+from domain.automations import Automation, Source
 from domain.ledger.accounts import Bucket
 from domain.ledger.credit import When
 from runtime.metrics import TIMER_CALLS
 from services.movements import Adjusted, Adjustment, AdjustType, Moved, Movement, Operation
 from workflows.contracts import DueKind
+from workflows.contracts_automation import AutomationInput
 from workflows.contracts_fulfillment import FulfillmentInput, FulfillmentSignal
 from workflows.contracts_hold import HoldInput, HoldSignal
 from workflows.contracts_tiers import TierRetentionInput
 from workflows.signals import (
     RPCError,
     ensure_due_work,
+    start_automation,
     start_fulfillment,
     start_hold,
     start_tier_retention,
@@ -77,6 +80,10 @@ class Timers:
         """Scheduled events that waited may be fired now."""
         kind = DueKind.SCHEDULED_EVENTS
         self._submit(f"{_WAKE} {kind}", partial(ensure_due_work, self._client, kind, wake=True))
+
+    def wake_automation(self, automation: AutomationInput) -> None:
+        """An automation was made or changed."""
+        self._submit(f"wake {automation.automation_id}", partial(start_automation, self._client, automation, wake=True))
 
     def start(self, hold: HoldInput) -> None:
         """There is a new hold with a deadline."""
@@ -180,6 +187,18 @@ def tell_active(call: Call) -> None:
     timers: Timers | None = getattr(call.request.app.state, "timers", None)
     if timers is not None:
         timers.wake_scheduled()
+
+
+def tell_automation(call: Call, automation: Automation) -> None:
+    """An automation was made or changed: its flow looks at it. What rules made has none. Call after the commit."""
+    timers: Timers | None = getattr(call.request.app.state, "timers", None)
+    if timers is None:
+        return
+    if automation.source is Source.RULE_ACTION:
+        timers.wake_scheduled()
+        return
+    ids = {"automation_id": automation.id, "organization_id": automation.organization_id, "program_id": automation.program_id}
+    timers.wake_automation(AutomationInput.model_validate(ids))
 
 
 def _tell_adjusted(timers: Timers, wanted: Adjustment, done: Adjusted) -> None:

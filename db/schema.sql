@@ -117,13 +117,37 @@ CREATE TABLE public.automations (
     chain_depth smallint DEFAULT 0 NOT NULL,
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
+    cron_expression text,
+    timezone text,
+    next_run_at timestamp with time zone,
+    last_run_at timestamp with time zone,
+    participant_filter text,
+    guard_condition text,
+    filter_hints jsonb DEFAULT '[]'::jsonb NOT NULL,
+    failures smallint DEFAULT 0 NOT NULL,
+    counted_at timestamp with time zone,
+    run_settings json,
+    filter_after uuid,
+    flow_at timestamp with time zone,
+    due_at timestamp with time zone GENERATED ALWAYS AS (
+CASE
+    WHEN (status <> 'active'::text) THEN NULL::timestamp with time zone
+    WHEN (trigger_type = 'cron'::text) THEN next_run_at
+    WHEN ((trigger_type = 'one_time'::text) AND (processed_at IS NULL)) THEN trigger_at
+    ELSE NULL::timestamp with time zone
+END) STORED,
     CONSTRAINT automations_chain_depth_check CHECK (((chain_depth >= 0) AND (chain_depth <= 10))),
     CONSTRAINT automations_check CHECK (((participants_processed >= 0) AND (participants_processed <= participants_total))),
     CONSTRAINT automations_check1 CHECK (((trigger_at IS NOT NULL) = (trigger_type = 'one_time'::text))),
     CONSTRAINT automations_check2 CHECK (((execution_status IS NOT NULL) = (scope = 'participants'::text))),
     CONSTRAINT automations_check3 CHECK (((caused_by_event_id IS NOT NULL) = (source = 'rule_action'::text))),
     CONSTRAINT automations_check4 CHECK (((participant_id IS NULL) OR ((trigger_type = 'one_time'::text) AND (scope = 'program'::text)))),
+    CONSTRAINT automations_check5 CHECK (((cron_expression IS NOT NULL) = (trigger_type = 'cron'::text))),
+    CONSTRAINT automations_check6 CHECK (((timezone IS NOT NULL) = (trigger_type = ANY (ARRAY['cron'::text, 'participant_state'::text])))),
+    CONSTRAINT automations_check7 CHECK (((next_run_at IS NULL) OR ((trigger_type = 'cron'::text) AND (status = 'active'::text)))),
+    CONSTRAINT automations_check8 CHECK ((((participant_filter IS NULL) AND (guard_condition IS NULL) AND (filter_hints = '[]'::jsonb)) OR (scope = 'participants'::text))),
     CONSTRAINT automations_execution_status_check CHECK ((execution_status = ANY (ARRAY['idle'::text, 'pending'::text, 'executing'::text, 'completed'::text, 'failed'::text]))),
+    CONSTRAINT automations_failures_check CHECK ((failures >= 0)),
     CONSTRAINT automations_participants_total_check CHECK ((participants_total >= 0)),
     CONSTRAINT automations_scope_check CHECK ((scope = ANY (ARRAY['program'::text, 'participants'::text]))),
     CONSTRAINT automations_source_check CHECK ((source = ANY (ARRAY['api'::text, 'rule_action'::text]))),
@@ -266,7 +290,8 @@ CREATE TABLE public.events_other (
 CREATE TABLE public.fan_out_candidates (
     automation_id uuid NOT NULL,
     occurrence timestamp with time zone NOT NULL,
-    participant_id uuid NOT NULL
+    participant_id uuid NOT NULL,
+    is_certain boolean DEFAULT true NOT NULL
 );
 CREATE TABLE public.fulfillment_requests (
     redemption_id uuid NOT NULL,
@@ -995,8 +1020,11 @@ ALTER TABLE ONLY public.webhook_messages_other
 CREATE INDEX api_keys_organization ON public.api_keys USING btree (organization_id, created_at);
 CREATE INDEX assets_created ON public.assets USING btree (organization_id, created_at, id);
 CREATE UNIQUE INDEX assets_symbol ON public.assets USING btree (organization_id, lower(symbol));
-CREATE INDEX automations_due ON public.automations USING btree (trigger_at, id) WHERE ((trigger_type = 'one_time'::text) AND (scope = 'program'::text) AND (status = 'active'::text) AND (processed_at IS NULL));
+CREATE INDEX automations_due ON public.automations USING btree (due_at, id) WHERE (due_at IS NOT NULL);
 CREATE INDEX automations_fan_outs ON public.automations USING btree (execution_at, id) WHERE (execution_status = ANY (ARRAY['pending'::text, 'executing'::text]));
+CREATE INDEX automations_flows ON public.automations USING btree (flow_at NULLS FIRST, id) WHERE ((source = 'api'::text) AND (status <> 'archived'::text) AND ((trigger_type = 'cron'::text) OR (processed_at IS NULL)));
+CREATE INDEX automations_listed ON public.automations USING btree (program_id, created_at, id) WHERE ((source = 'api'::text) OR ((processed_at IS NULL) AND (status <> 'archived'::text)));
+CREATE UNIQUE INDEX automations_name ON public.automations USING btree (program_id, name) WHERE (source = 'api'::text);
 CREATE INDEX automations_program ON public.automations USING btree (program_id, created_at, id);
 CREATE INDEX balances_due ON public.balances USING btree (next_due_at) WHERE (next_due_at IS NOT NULL);
 CREATE INDEX enrollments_program ON public.enrollments USING btree (program_id, enrolled_at, participant_id);

@@ -4,6 +4,7 @@
      +- BadRequest                    400 bad_request: every fault of the form, or one that needs stored data
      |   +- InvalidScale              400 invalid_scale
      |   +- SelfTransfer              400 self_transfer
+     +- NotInThisState                400 bad_request: see domain.automations
      +- NotFound                      404
      +- Conflict                      409: the request is sound, the present state excludes it
      |   +- IdempotencyConflict ... InvalidState

@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session
 
-from db.repositories import automations, due, fulfillment_requests, fulfillments
 from db.repositories import clock as repository
+from db.repositories import due, fulfillment_requests, fulfillments
 from db.repositories.processing import ensure_partitions
 from db.session import Connection, Database, psycopg_of
 from domain.errors import bad_request
 from domain.timestamps import format_timestamp
 from runtime.settings import SettingsError
-from services import tier_steps
+from services import scheduled, tier_steps
 
 MOST_MOMENTS = 10_000
 
@@ -35,7 +35,7 @@ class DueKind:
 
 KINDS = (
     DueKind(due.next_moment, due.count_moments),
-    DueKind(automations.next_scheduled_moment, automations.count_scheduled_moments),
+    DueKind(scheduled.next_scheduled_moment, scheduled.count_scheduled_moments),
     DueKind(fulfillments.next_moment, fulfillments.count_moments),
     DueKind(fulfillment_requests.next_moment, fulfillment_requests.count_moments),
     DueKind(tier_steps.next_moment, tier_steps.count_moments),

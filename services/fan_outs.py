@@ -5,20 +5,25 @@ A page's events and its end in the list commit together: whatever crashes, the n
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
 from sqlmodel import Session
 
+from db.repositories import automation_runs as runs
 from db.repositories import fan_outs as rows
+from db.repositories.candidates import candidate_query
 from db.repositories.fan_outs import FanOut, FanOutKey
 from db.repositories.processing import clock
 from db.session import Connection, Database, psycopg_of
-from domain.automations import CANCELLED, ExecutionStatus
+from domain.automations import CANCELLED, UNDER_WAY, ExecutionStatus
+from domain.state_tests import hint_tests, split
+from services.audience import satisfying
 from services.system_events import Firing, Made, event_data_of, make_events
 from services.transactions import transact
 
-__all__ = ["FanOutKey", "Progress", "Stage", "advance", "cancel", "finish", "give_up", "runnable"]
+__all__ = ["FanOutKey", "Progress", "Stage", "advance", "archive", "cancel", "finish", "give_up", "runnable"]
 
 PAGE_PARTICIPANTS = 500
 
@@ -35,7 +40,10 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a fan-out stands, and what the last step made."""
+    """Where a fan-out stands, and what the last step made; `looked_at` participants were filtered or had their turn in it.
+
+    `total` is 0 while the participants are still chosen.
+    """
 
     stage: Stage
     event_name: str
@@ -43,6 +51,7 @@ class Progress:
     processed: int
     error: str | None = None
     made: Made = field(default_factory=Made)
+    looked_at: int = 0
 
 
 _STAGES = {
@@ -83,31 +92,57 @@ def _go_on(conn: Connection, fan_out: FanOut, lanes: int, limit: int) -> Progres
         return _fail(conn, fan_out, CANCELLED, is_failure=False)
     if fan_out.program_status != "ACTIVE":
         return _as_it_is(fan_out, Stage.WAITING)
-    return _page(conn, fan_out, lanes, limit) if limit else _as_it_is(fan_out)
+    if not limit:
+        return _as_it_is(fan_out)
+    return _filter(conn, fan_out, limit) if fan_out.total is None else _page(conn, fan_out, lanes, limit)
 
 
 def _begin(conn: Connection, fan_out: FanOut) -> Progress:
     if fan_out.status != "active" or fan_out.program_status != "ACTIVE":
         return _as_it_is(fan_out)
     now = clock(conn)
-    total = rows.begin(conn, fan_out, now)
-    if not total:
+    wanted = candidate_query(hint_tests(fan_out.filter_hints), split(fan_out.participant_filter))
+    total = rows.begin(conn, fan_out, wanted, now)
+    return _chosen(conn, fan_out, total, now)
+
+
+def _chosen(conn: Connection, fan_out: FanOut, total: int | None, now: datetime, looked_at: int = 0) -> Progress:
+    """It goes on, unless nobody is left."""
+    if total == 0:
         rows.complete(conn, fan_out.id, now)
-    return Progress(Stage.EXECUTING if total else Stage.COMPLETED, fan_out.event_name, total, 0)
+    stage = Stage.COMPLETED if total == 0 else Stage.EXECUTING
+    return Progress(stage, fan_out.event_name, total or 0, 0, looked_at=looked_at)
+
+
+def _filter(conn: Connection, fan_out: FanOut, limit: int) -> Progress:
+    """Choose among the next participants on the list."""
+    now = clock(conn)
+    ids = rows.unfiltered(conn, fan_out, limit)
+    kept = set(ids)
+    if ids and fan_out.participant_filter is not None:
+        kept = satisfying(conn, fan_out.organization_id, fan_out.program_id, ids, fan_out.participant_filter, now)
+    last = ids[-1] if len(ids) == limit else None
+    total = rows.note_filtered(conn, fan_out, last, [id_ for id_ in ids if id_ not in kept], now)
+    return _chosen(conn, fan_out, total, now, max(1, len(ids)))
 
 
 def _page(conn: Connection, fan_out: FanOut, lanes: int, limit: int) -> Progress:
     people = rows.take_candidates(conn, fan_out, limit)
     now = clock(conn)
     data = event_data_of(fan_out)
-    firings = [Firing(fan_out, fan_out.execution_at, data, id_, external_id) for id_, external_id in people]
+    wanted = {id_ for id_, _ in people}
+    if people and fan_out.guard_condition is not None:
+        wanted = satisfying(conn, fan_out.organization_id, fan_out.program_id, wanted, fan_out.guard_condition, now)
+    chosen = [(id_, external_id) for id_, external_id in people if id_ in wanted]
+    firings = [Firing(fan_out, fan_out.execution_at, data, id_, external_id) for id_, external_id in chosen]
     made = make_events(conn, firings, now, lanes)
     total, processed = fan_out.total or 0, (fan_out.processed or 0) + len(people)
     rows.note_page(conn, fan_out.id, len(people), now)
     is_done = len(people) < limit or processed >= total
     if is_done:
         rows.complete(conn, fan_out.id, now)
-    return Progress(Stage.COMPLETED if is_done else Stage.EXECUTING, fan_out.event_name, total, processed, made=made)
+    stage = Stage.COMPLETED if is_done else Stage.EXECUTING
+    return Progress(stage, fan_out.event_name, total, processed, made=made, looked_at=max(1, len(people)))
 
 
 def cancel(session: Session, automation_id: UUID) -> Progress | None:
@@ -117,7 +152,7 @@ def cancel(session: Session, automation_id: UUID) -> Progress | None:
     """
     conn = psycopg_of(session)
     fan_out = rows.lock_fan_out(conn, automation_id)
-    if fan_out is None or fan_out.execution_status not in (ExecutionStatus.PENDING, ExecutionStatus.EXECUTING):
+    if fan_out is None or fan_out.execution_status not in UNDER_WAY:
         return None if fan_out is None else _as_it_is(fan_out)
     if fan_out.execution_status == ExecutionStatus.PENDING and fan_out.trigger_type == "immediate":
         rows.archive(conn, fan_out.id, clock(conn))
@@ -125,11 +160,16 @@ def cancel(session: Session, automation_id: UUID) -> Progress | None:
     return _fail(conn, fan_out, CANCELLED, is_failure=False)
 
 
+def archive(conn: Connection, automation_id: UUID) -> None:
+    """Let a locked automation fire no more."""
+    rows.archive(conn, automation_id, clock(conn))
+
+
 def give_up(session: Session, automation_id: UUID) -> Progress | None:
     """End a fan-out that can't go on."""
     conn = psycopg_of(session)
     fan_out = rows.lock_fan_out(conn, automation_id)
-    if fan_out is None or fan_out.execution_status not in (ExecutionStatus.PENDING, ExecutionStatus.EXECUTING):
+    if fan_out is None or fan_out.execution_status not in UNDER_WAY:
         return None if fan_out is None else _as_it_is(fan_out)
     return _fail(conn, fan_out, "internal_error: the events could not be made", is_failure=True)
 
@@ -148,7 +188,10 @@ def finish(database: Database, automation_id: UUID, lanes: int, beat: Callable[[
 
 
 def _fail(conn: Connection, fan_out: FanOut, error: str, *, is_failure: bool) -> Progress:
-    rows.fail(conn, fan_out, error, clock(conn), is_failure=is_failure)
+    now = clock(conn)
+    rows.fail(conn, fan_out, error, now)
+    if is_failure:
+        runs.note_failure(conn, fan_out.id, fan_out.failures, error, now)
     return Progress(Stage.FAILED, fan_out.event_name, fan_out.total or 0, fan_out.processed or 0, error)
 
 

@@ -4,6 +4,7 @@ Everything an event did, and the mark that it is done, is written by one transac
 the second time. See ADR 1 for lanes and ADR 7 for the order of locks.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -11,6 +12,7 @@ from uuid import UUID
 from db.repositories import event_queue as queue
 from db.repositories import holds
 from db.repositories import processing as rows
+from db.repositories.automation_runs import RunOutcome, note_outcomes
 from db.session import Connection
 from domain.processing.process import Outcome
 from domain.processing.record import Record
@@ -59,6 +61,7 @@ def process_batch(conn: Connection, lane: int, *, limit: int = BATCH_EVENTS, loc
     outcomes = work.evaluate()
     queue.finish(conn, lane, [item.queue_seq for item in queued[: len(outcomes)]])
     work.flush(outcomes)
+    _note_runs(conn, queued, outcomes)
     failed = sum(outcome.error_code is not None for outcome in outcomes)
     return Batch(
         len(outcomes),
@@ -74,6 +77,15 @@ def process_batch(conn: Connection, lane: int, *, limit: int = BATCH_EVENTS, loc
 def _lowered_holds(conn: Connection, work: Work) -> tuple[UUID, ...]:
     dated = [record.id for _, record in work.books.changed_holds.values() if record.expires_at is not None]
     return tuple(holds.made_by_api(conn, dated)) if dated else ()
+
+
+def _note_runs(conn: Connection, queued: Sequence[queue.QueuedEvent], outcomes: Sequence[Outcome]) -> None:
+    """Tell the automations of the API what became of their events; costs nothing where there are none."""
+    pairs = zip(queued, outcomes, strict=False)
+    found = [(item.automation_id, done) for item, done in pairs if item.automation_id is not None]
+    if found:
+        ended = [RunOutcome(id_, done.event.timestamp, done.error_message) for id_, done in found]
+        note_outcomes(conn, ended, outcomes[-1].processed_at)
 
 
 def give_up_or_postpone(conn: Connection, lane: int) -> Batch:
@@ -94,4 +106,5 @@ def give_up_or_postpone(conn: Connection, lane: int) -> Batch:
     audience = outbox.look_up(conn, {first.event.organization_id})()
     record_failure(conn, audience, outcome)
     queue.finish(conn, lane, [first.queue_seq])
+    _note_runs(conn, queued, [outcome])
     return Batch(1, failed=1, taken=1, oldest=first.event.created_at)

@@ -13,6 +13,7 @@ from db.repositories import programs as repository
 from db.tables.core import Program, ProgramState
 from domain.errors import GroupArchived, ProgramArchived, ProgramInactive, bad_request, not_found
 from runtime.ids import new_id
+from services import schedules
 from services.paging import Keyset, Slice
 
 __all__ = ["Program"]
@@ -138,4 +139,6 @@ def update_program(session: Session, organization_id: UUID, program_id: UUID, ch
     if "status" in different:
         program.deleted_at = now if program.status == ProgramStatus.ARCHIVED else None
     session.flush()
+    if "status" in different and program.status == ProgramStatus.ACTIVE:
+        schedules.drop_missed(session, program_id, now)
     return program

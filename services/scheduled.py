@@ -1,18 +1,21 @@
-"""Scheduled events: automations with one moment, fired when it has come (events-rules.md 6.14; automations.md 2.1, 2.5).
+"""What is due: automations with a moment or a schedule, fired when it has come (automations.md 2; events-rules.md 6.14).
 
-An event and the mark that its automation has fired commit together, so that it is made once, however often this runs.
+An event and the mark that its automation has fired commit together, so that it is made once, however often this runs. Where
+several occurrences were missed the latest one fires, unless it is the test clock that went past them.
 """
 
 import time
 from collections.abc import Callable, Collection
+from datetime import datetime
 from uuid import UUID
 
 from sqlmodel import Session
 
 from db.repositories import automations as rows
-from db.repositories.automations import count_scheduled_moments, next_scheduled_moment
+from db.repositories.automations import DueAutomation, Fired, next_scheduled_moment
 from db.repositories.processing import clock
-from db.session import Database, psycopg_of
+from db.session import Connection, Database, psycopg_of
+from domain.automations import STILL_RUNNING, UNDER_WAY, Schedule, Scope
 from services import fan_outs
 from services.system_events import Firing, Made, event_data_of, make_events
 from services.transactions import transact
@@ -39,16 +42,45 @@ def due_now(session: Session, limit: int, without: Collection[UUID] = ()) -> lis
 
 
 def fire(session: Session, automation_ids: Collection[UUID], lanes: int) -> Made:
-    """Make the events of those that are still to fire; what somebody else is firing is passed over."""
+    """Make the events of those that are still to fire, let their fan-outs begin; what somebody else fires is passed over."""
     conn = psycopg_of(session)
     due = rows.lock_due(conn, automation_ids)
     if not due:
         return Made()
     now = clock(conn)
-    firings = [Firing(item, item.trigger_at, event_data_of(item), item.participant_id, item.external_id) for item in due]
+    fired = [_fired(item, now) for item in due]
+    firings = [
+        Firing(item, done.occurrence, event_data_of(item), item.participant_id, item.external_id)
+        for item, done in zip(due, fired, strict=True)
+        if item.scope == Scope.PROGRAM
+    ]
     made = make_events(conn, firings, now, lanes)
-    rows.mark_fired(conn, [item.id for item in due], now)
+    rows.mark_fired(conn, fired, now, STILL_RUNNING)
     return made
+
+
+def _fired(item: DueAutomation, now: datetime) -> Fired:
+    occurrence, following = item.due_at, None
+    if item.cron_expression is not None and item.timezone is not None:
+        schedule = Schedule(item.cron_expression, item.timezone)
+        if not item.is_moving:
+            occurrence = schedule.latest(occurrence, now)
+        following = schedule.after(occurrence)
+    if item.scope == Scope.PROGRAM:
+        return Fired(item.id, occurrence, following)
+    is_dropped = item.execution_status in UNDER_WAY
+    return Fired(item.id, occurrence, following, starts_fan_out=not is_dropped, is_dropped=is_dropped)
+
+
+def count_scheduled_moments(conn: Connection, until: datetime, limit: int) -> int:
+    """How many different moments there are from now on and not after `until`; counting stops at `limit`."""
+    found = set(rows.single_moments(conn, until, limit))
+    for expression, zone, moment in rows.schedules(conn, until):
+        schedule = Schedule(expression, zone)
+        while moment <= until and len(found) < limit:
+            found.add(moment)
+            moment = schedule.after(moment)  # noqa: PLW2901 - the next one of the same schedule
+    return len(found)
 
 
 def fire_due(session: Session, limit: int, lanes: int) -> Made:

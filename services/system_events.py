@@ -1,6 +1,6 @@
 """SYSTEM events: stored and queued as those that clients send, by the same statements (events-rules.md 3.7)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -26,7 +26,7 @@ class Automation(Protocol):
     @property
     def event_name(self) -> str: ...
     @property
-    def payload(self) -> dict[str, Any]: ...
+    def payload(self) -> Mapping[str, Any]: ...
     @property
     def caused_by_event_id(self) -> UUID | None: ...
     @property

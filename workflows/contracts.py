@@ -192,10 +192,11 @@ class RunStatus(BaseModel):
 
 
 class ReconcileReport(BaseModel):
-    """What a reconciliation made sure of: how many holds near their deadline, fan-outs, fulfilments and tiers have a flow."""
+    """What a reconciliation made sure of: how many holds near their deadline, fan-outs and others have a flow."""
 
     holds: int = 0
     runs: int = 0
     fulfillments: int = 0
     tiers: int = 0
+    automations: int = 0
     failed: int = 0

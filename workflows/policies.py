@@ -38,6 +38,9 @@ RUN_HEARTBEAT = timedelta(seconds=10)
 RUN_PAUSE = timedelta(seconds=1)
 RUN_PAUSES = 3
 
+# An automation's flow hears of the end of a fan-out that it started itself; of another one it learns by looking.
+FAN_OUT_REREAD = timedelta(seconds=5)
+
 # No shorter timers: one that fires a moment early by the database's clock is set again.
 SHORTEST_TIMER = timedelta(milliseconds=20)
 

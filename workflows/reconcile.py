@@ -12,7 +12,7 @@ class ReconcileWorkflow:
 
     @workflow.run
     async def run(self) -> ReconcileReport:
-        """Make sure of the due work, of holds near their deadline, of fan-outs, fulfilments and tiers; returns how many."""
+        """Make sure of due work, holds near their deadline, fan-outs, fulfilments, tiers and automations; returns how many."""
         report: ReconcileReport = await workflow.execute_local_activity(
             "reconcile_flows",
             result_type=ReconcileReport,
@@ -21,6 +21,7 @@ class ReconcileWorkflow:
         )
         workflow.set_current_details(
             f"**Holds near their deadline** {report.holds}\n\n**Fan-outs** {report.runs}\n\n"
-            f"**Fulfilments** {report.fulfillments}\n\n**Tiers** {report.tiers}\n\n**Without a flow** {report.failed}"
+            f"**Fulfilments** {report.fulfillments}\n\n**Tiers** {report.tiers}\n\n"
+            f"**Automations** {report.automations}\n\n**Without a flow** {report.failed}"
         )
         return report

@@ -11,6 +11,7 @@ from temporalio.service import RPCError
 from workflows import contracts
 from workflows.attributes import KIND, ORGANIZATION, PROGRAM, STATUS
 from workflows.contracts import DueInput, DueKind, LaneInput, RunInput
+from workflows.contracts_automation import AUTOMATION_WORKFLOW, AutomationInput, automation_workflow_id
 from workflows.contracts_clock import CLOCK_WORKFLOW, CLOCK_WORKFLOW_ID, ClockInput, ClockResult
 from workflows.contracts_fulfillment import FULFILLMENT_WORKFLOW, FulfillmentInput, FulfillmentSignal, fulfillment_workflow_id
 from workflows.contracts_hold import HOLD_WORKFLOW, HoldInput, HoldSignal, hold_workflow_id
@@ -105,6 +106,24 @@ async def start_tier_retention(
         start_signal=contracts.WAKE_SIGNAL if wake else None,
         static_summary="windows of a tier",
         static_details="Period ends, lapses and expiries of the tier's levels, for holders whom nobody visits.",
+        rpc_timeout=SIGNAL_TIMEOUT,
+    )
+
+
+async def start_automation(
+    client: Client, automation: AutomationInput, *, wake: bool = False, queue: str = contracts.LEDGER_QUEUE
+) -> None:
+    """Start an automation's flow unless it runs; with `wake` also make it look at once. Raises RPCError."""
+    await client.start_workflow(
+        AUTOMATION_WORKFLOW,
+        automation,
+        id=automation_workflow_id(automation.automation_id),
+        task_queue=queue,
+        task_timeout=LANE_TASK_TIMEOUT,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        start_signal=contracts.WAKE_SIGNAL if wake else None,
+        static_summary="automation",
+        static_details="Makes SYSTEM events at its moments. Signals trigger, cancel, pause and refresh do what the API does.",
         rpc_timeout=SIGNAL_TIMEOUT,
     )
 
@@ -228,6 +247,7 @@ async def wake_hold(client: Client, hold_id: UUID) -> None:
 __all__ = [
     "RPCError",
     "ensure_due_work",
+    "start_automation",
     "start_automation_run",
     "start_clock",
     "start_fulfillment",

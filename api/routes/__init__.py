@@ -3,6 +3,7 @@
 from api.routes import (
     activity,
     assets,
+    automations,
     balances,
     clock,
     docs,
@@ -44,6 +45,7 @@ ROUTERS = (
     tier_standings.router,
     tier_standings.group_router,
     rules.router,
+    automations.router,
     journal_entries.router,
     clock.router,
     health.router,

@@ -10,28 +10,49 @@ from db.repositories import arrays
 from db.session import Connection
 from domain.processing.world import PlannedEvents
 
-# Those of a program that isn't ACTIVE wait; so do paused ones.
+# Those of a program that isn't ACTIVE aren't due; a one_time automation waits for the fan-out that was started by hand.
+# The program's status is looked up and not joined, so that the moments lead whatever the planner thinks.
 _WAITING = """
-    automations a JOIN programs p ON p.id = a.program_id
-    WHERE a.trigger_type = 'one_time' AND a.scope = 'program' AND a.status = 'active' AND a.processed_at IS NULL
-      AND p.status = 'ACTIVE'
+    automations a WHERE a.due_at IS NOT NULL AND (SELECT p.status FROM programs p WHERE p.id = a.program_id) = 'ACTIVE'
+      AND NOT (a.trigger_type = 'one_time' AND a.execution_status IS NOT NULL
+               AND a.execution_status IN ('pending', 'executing'))
 """
 
 
 @dataclass(frozen=True, slots=True)
 class DueAutomation:
-    """A locked automation whose moment has come; `external_id` is its participant's."""
+    """A locked automation whose moment has come; `external_id` is its participant's.
+
+    `is_moving`: the test clock is on its way, which misses no occurrence.
+    """
 
     id: UUID
     organization_id: UUID
     program_id: UUID
     event_name: str
     payload: dict[str, Any]
-    trigger_at: datetime
+    due_at: datetime
     participant_id: UUID | None
     external_id: str | None
     caused_by_event_id: UUID | None
     chain_depth: int
+    trigger_type: str
+    scope: str
+    cron_expression: str | None
+    timezone: str | None
+    execution_status: str | None
+    is_moving: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """What became of a locked automation at its moment: cron ones have a next one; a dropped fan-out has an error."""
+
+    id: UUID
+    occurrence: datetime
+    next_run_at: datetime | None = None
+    starts_fan_out: bool = False
+    is_dropped: bool = False
 
 
 def insert_planned(conn: Connection, planned: Sequence[PlannedEvents]) -> None:
@@ -73,8 +94,8 @@ def due_now(conn: Connection, limit: int, without: Collection[UUID]) -> list[UUI
     """The automations that have been due longest."""
     rows = conn.execute(
         f"""
-        SELECT a.id FROM {_WAITING} AND a.trigger_at <= (SELECT openscrip_now()) AND a.id <> ALL(%s::uuid[])
-        ORDER BY a.trigger_at, a.id LIMIT %s
+        SELECT a.id FROM {_WAITING} AND a.due_at <= (SELECT openscrip_now()) AND a.id <> ALL(%s::uuid[])
+        ORDER BY a.due_at, a.id LIMIT %s
         """,
         [list(without), limit],
     )
@@ -85,54 +106,89 @@ def lock_due(conn: Connection, automation_ids: Collection[UUID]) -> list[DueAuto
     """Those of these automations that are still to fire, locked, in the order of their moments; others fire nothing."""
     rows = conn.execute(
         f"""
-        SELECT a.id, a.organization_id, a.program_id, a.event_name, a.payload, a.trigger_at, a.participant_id,
-               (SELECT external_id FROM participants WHERE id = a.participant_id), a.caused_by_event_id, a.chain_depth
-        FROM {_WAITING} AND a.trigger_at <= (SELECT openscrip_now()) AND a.id = ANY(%s::uuid[])
-        ORDER BY a.trigger_at, a.id FOR UPDATE OF a SKIP LOCKED
+        SELECT a.id, a.organization_id, a.program_id, a.event_name, a.payload, a.due_at, a.participant_id,
+               (SELECT external_id FROM participants WHERE id = a.participant_id), a.caused_by_event_id, a.chain_depth,
+               a.trigger_type, a.scope, a.cron_expression, a.timezone, a.execution_status,
+               coalesce((SELECT clock_target > openscrip_now() FROM deployment), false)
+        FROM {_WAITING} AND a.due_at <= (SELECT openscrip_now()) AND a.id = ANY(%s::uuid[])
+        ORDER BY a.due_at, a.id FOR UPDATE OF a SKIP LOCKED
         """,
         [list(automation_ids)],
     )
     return [DueAutomation(*row) for row in rows]
 
 
-def mark_fired(conn: Connection, automation_ids: Collection[UUID], now: datetime) -> None:
-    """Note that locked automations have fired: they won't again."""
+def mark_fired(conn: Connection, fired: Sequence[Fired], now: datetime, dropped_error: str) -> None:
+    """Note that locked automations have fired: an event was made, a fan-out is pending, or was dropped for `dropped_error`."""
+    columns = [
+        arrays.uuids(item.id for item in fired),
+        arrays.moments(item.occurrence for item in fired),
+        arrays.moments(item.next_run_at for item in fired),
+        arrays.words("true" if item.starts_fan_out else "false" for item in fired),
+        arrays.words("true" if item.is_dropped else "false" for item in fired),
+    ]
     conn.execute(
         """
-        UPDATE automations SET processed_at = %s, updated_at = %s, error_message = NULL, last_error = NULL
-        WHERE id = ANY(%s::uuid[])
+        UPDATE automations a SET updated_at = %s, next_run_at = new.next_run_at,
+               last_run_at = CASE WHEN a.trigger_type = 'cron' AND NOT new.is_dropped THEN %s ELSE a.last_run_at END,
+               last_error = CASE WHEN new.is_dropped THEN %s ELSE a.last_error END,
+               processed_at = CASE WHEN a.trigger_type = 'one_time' AND a.scope = 'program' THEN %s ELSE a.processed_at END,
+               error_message = CASE WHEN a.trigger_at = new.occurrence THEN NULL ELSE a.error_message END,
+               execution_status = CASE WHEN new.starts THEN 'pending' ELSE a.execution_status END,
+               execution_at = CASE WHEN new.starts THEN new.occurrence ELSE a.execution_at END,
+               participants_total = CASE WHEN new.starts THEN NULL ELSE a.participants_total END,
+               participants_processed = CASE WHEN new.starts THEN NULL ELSE a.participants_processed END,
+               execution_started_at = CASE WHEN new.starts THEN NULL ELSE a.execution_started_at END,
+               execution_completed_at = CASE WHEN new.starts THEN NULL ELSE a.execution_completed_at END,
+               execution_error = CASE WHEN new.starts THEN NULL ELSE a.execution_error END
+        FROM unnest(%s::uuid[], %s::timestamptz[], %s::timestamptz[], %s::boolean[], %s::boolean[])
+            AS new (id, occurrence, next_run_at, starts, is_dropped)
+        WHERE a.id = new.id
         """,
-        [now, now, list(automation_ids)],
+        [now, now, dropped_error, now, *columns],
     )
+
+
+def program_is_active(conn: Connection, program_id: UUID) -> bool:
+    """Whether the program's automations fire."""
+    return conn.execute("SELECT 1 FROM programs WHERE id = %s AND status = 'ACTIVE'", [program_id]).fetchone() is not None
 
 
 def next_scheduled_moment(conn: Connection, after: datetime) -> datetime | None:
     """The first moment after another one at which an automation fires; None without one."""
-    row: Any = conn.execute(
-        f"SELECT a.trigger_at FROM {_WAITING} AND a.trigger_at > %s ORDER BY a.trigger_at LIMIT 1", [after]
-    ).fetchone()
+    row: Any = conn.execute(f"SELECT a.due_at FROM {_WAITING} AND a.due_at > %s ORDER BY a.due_at LIMIT 1", [after]).fetchone()
     return None if row is None else row[0]
 
 
-def count_scheduled_moments(conn: Connection, until: datetime, limit: int) -> int:
-    """How many different moments there are from now on and not after `until`; counting stops at `limit`."""
-    row: Any = conn.execute(
+def single_moments(conn: Connection, until: datetime, limit: int) -> list[datetime]:
+    """The first different moments of one_time automations, from now on and not after `until`."""
+    rows = conn.execute(
         f"""
-        SELECT count(*) FROM (
-            SELECT DISTINCT a.trigger_at FROM {_WAITING} AND a.trigger_at > openscrip_now() AND a.trigger_at <= %s LIMIT %s
-        ) AS moments
+        SELECT DISTINCT a.due_at FROM {_WAITING} AND a.trigger_type = 'one_time' AND a.due_at > openscrip_now()
+        AND a.due_at <= %s ORDER BY a.due_at LIMIT %s
         """,
         [until, limit],
-    ).fetchone()
-    return int(row[0])
+    )
+    return [row[0] for row in rows]
+
+
+def schedules(conn: Connection, until: datetime) -> list[tuple[str, str, datetime]]:
+    """Expression, zone and next occurrence of cron automations that occur until a moment; equal ones once."""
+    rows = conn.execute(
+        f"""
+        SELECT DISTINCT a.cron_expression, a.timezone, a.due_at FROM {_WAITING} AND a.trigger_type = 'cron' AND a.due_at <= %s
+        """,
+        [until],
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
 
 
 def seconds_until_scheduled(conn: Connection, without: Collection[UUID]) -> float | None:
     """From the database's clock to the next moment, below zero when it has passed; None without one."""
     row: Any = conn.execute(
         f"""
-        SELECT extract(epoch FROM a.trigger_at - openscrip_now())::float8 FROM {_WAITING} AND a.id <> ALL(%s::uuid[])
-        ORDER BY a.trigger_at LIMIT 1
+        SELECT extract(epoch FROM a.due_at - openscrip_now())::float8 FROM {_WAITING} AND a.id <> ALL(%s::uuid[])
+        ORDER BY a.due_at LIMIT 1
         """,
         [list(without)],
     ).fetchone()

@@ -6,6 +6,7 @@ Another attempt after a failure of infrastructure waits in real time, whatever t
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from db.repositories import arrays
 from db.session import Connection
@@ -14,11 +15,12 @@ from domain.processing.world import Event
 
 @dataclass(frozen=True, slots=True)
 class QueuedEvent:
-    """An event whose turn it is, with its place in the queue."""
+    """An event whose turn it is, with its place in the queue; `automation_id` where an automation of the API made it."""
 
     queue_seq: int
     attempts: int
     event: Event
+    automation_id: UUID | None = None
 
 
 def lock_lane(conn: Connection, lane: int) -> bool:
@@ -31,7 +33,8 @@ def take_events(conn: Connection, lane: int, limit: int) -> list[QueuedEvent]:
     rows = conn.execute(
         """
         SELECT q.queue_seq, q.attempts, e.id, e.organization_id, e.program_id, e.participant_id, e.recipient_id,
-               e.event_data, e.event_timestamp, e.created_at, e.chain_depth
+               e.event_data, e.event_timestamp, e.created_at, e.chain_depth,
+               CASE WHEN e.caused_by_event_id IS NULL THEN e.automation_id END
         FROM event_queue q JOIN events e ON e.id = q.event_id AND e.created_at = q.event_created_at
         WHERE q.lane = %s AND NOT EXISTS (
             SELECT 1 FROM event_queue b
@@ -41,7 +44,7 @@ def take_events(conn: Connection, lane: int, limit: int) -> list[QueuedEvent]:
         """,
         [lane, limit],
     )
-    return [QueuedEvent(row[0], row[1], Event(*row[2:])) for row in rows]
+    return [QueuedEvent(row[0], row[1], Event(*row[2:-1]), row[-1]) for row in rows]
 
 
 def next_attempt_in(conn: Connection, lane: int) -> float | None:

@@ -17,9 +17,18 @@ from temporalio.testing import WorkflowEnvironment
 
 from tests.workflows import redeemers, servers, timers
 from tests.workflows.lanes import Queue, Script, report, wake, working
-from tests.workflows.timers import Answers, due_report, fulfillment_report, hold_report, run_report, tier_report
+from tests.workflows.timers import (
+    Answers,
+    automation_report,
+    due_report,
+    fulfillment_report,
+    hold_report,
+    run_report,
+    tier_report,
+)
 from workflows import contracts
 from workflows.contracts import DueInput, DueKind, LaneStatus, RunInput, RunState
+from workflows.contracts_automation import AutomationInput, AutomationPhase, AutomationSignal, automation_workflow_id
 from workflows.contracts_clock import ClockInput
 from workflows.contracts_fulfillment import (
     AttemptReport,
@@ -33,6 +42,7 @@ from workflows.contracts_hold import HoldInput, HoldSignal, HoldState, hold_work
 from workflows.contracts_tiers import TierRetentionInput, TierState, tier_retention_workflow_id
 from workflows.policies import LANE_IDLE
 from workflows.signals import (
+    start_automation,
     start_automation_run,
     start_clock,
     start_fulfillment,
@@ -155,6 +165,43 @@ async def cancelled_run(environment: WorkflowEnvironment) -> WorkflowHistory:
         await flow.signal(contracts.CANCEL_SIGNAL)
         await flow.result()
         return await flow.fetch_history()
+
+
+_AUTOMATION = AutomationInput(automation_id=UUID(int=11), organization_id=UUID(int=1), program_id=UUID(int=2))
+
+
+async def fired_automation(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """Sleeps to its moment, lets a fan-out begin, is paused and triggered by hand, and is archived."""
+    moments = [automation_report(seconds=0.5), automation_report(has_pending_run=True, execution_status="pending")]
+    paused, over = automation_report(AutomationPhase.PAUSED, None), automation_report(AutomationPhase.OVER, None)
+    answers = Answers(automations=[*moments, automation_report(), paused, over], runs=[run_report(RunState.COMPLETED, 1000)])
+    async with timers.working(environment.client, answers) as queue:
+        await start_automation(environment.client, _AUTOMATION, queue=queue)
+        flow = environment.client.get_workflow_handle(automation_workflow_id(_AUTOMATION.automation_id))
+        while answers.looks < 3:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
+        await flow.signal(AutomationSignal.PAUSE)
+        while answers.looks < 4:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
+        await flow.signal(AutomationSignal.TRIGGER)
+        await flow.result()
+        return await flow.fetch_history()
+
+
+async def continued_automation(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """Is woken until its history is long enough, and continues as new."""
+    answers = Answers(automations=[automation_report()])
+    async with timers.working(environment.client, answers) as queue:
+        await start_automation(environment.client, _AUTOMATION, queue=queue)
+        name = automation_workflow_id(_AUTOMATION.automation_id)
+        first = (await environment.client.get_workflow_handle(name).describe()).run_id
+        while (await environment.client.get_workflow_handle(name).describe()).run_id == first:
+            await start_automation(environment.client, _AUTOMATION, wake=True, queue=queue)
+            await asyncio.sleep(0.2)
+        await environment.client.get_workflow_handle(name).terminate()
+        return await environment.client.get_workflow_handle(name, run_id=first).fetch_history()
 
 
 _HOLD = HoldInput(hold_id=UUID(int=7), organization_id=UUID(int=1), program_id=UUID(int=2))
@@ -342,12 +389,14 @@ SKIPPING: dict[str, Recorder] = {
     "automation_run_completed": completed_run,
     "fulfillment_webhook": webhook_fulfillment,
     "tier_retention_archived": archived_tier,
+    "automation_fired": fired_automation,
 }
 SHORT: dict[str, Recorder] = {
     "event_lane_continued": continued_lane,
     "lane_sweep": sweep,
     "due_work": due_work,
     "automation_run_cancelled": cancelled_run,
+    "automation_continued": continued_automation,
     "hold_expired": expired_hold,
     "hold_voided": voided_hold,
     "fulfillment_reported": reported_fulfillment,

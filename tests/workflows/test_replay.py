@@ -13,7 +13,8 @@ from temporalio.workflow import NondeterminismError
 from runtime.settings import Settings
 from runtime.temporal import data_converter, sandbox_runner
 from tests.workflows.record import HISTORIES
-from workflows import automation_run, clock, due_work, event_lane, fulfillment, hold, redemption, tier_retention
+from workflows import automation, automation_run, clock, due_work, event_lane, fulfillment, hold, redemption, tier_retention
+from workflows.automation import AutomationWorkflow
 from workflows.automation_run import AutomationRunWorkflow
 from workflows.clock import ClockWorkflow
 from workflows.due_work import DueWorkWorkflow
@@ -31,6 +32,7 @@ FLOWS = (
     LaneSweepWorkflow,
     DueWorkWorkflow,
     HoldWorkflow,
+    AutomationWorkflow,
     AutomationRunWorkflow,
     ReconcileWorkflow,
     ClockWorkflow,
@@ -74,6 +76,9 @@ def test_the_histories_show_what_matters() -> None:
             assert part in text[name], (name, part)
     assert "TIMER_FIRED" in text["automation_run_completed"]
     assert "cancel_fan_out" in text["automation_run_cancelled"]
+    for part in ("TIMER_FIRED", "CHILD_WORKFLOW_EXECUTION_COMPLETED", "command_automation", "WORKFLOW_EXECUTION_COMPLETED"):
+        assert part in text["automation_fired"], part
+    assert "EXECUTION_CONTINUED_AS_NEW" in text["automation_continued"]
 
 
 ALTERATIONS = {
@@ -133,6 +138,27 @@ TIMER_ALTERATIONS = {
         "automation_run_cancelled",
         '"cancel_fan_out" if self._is_cancelled else "run_fan_out"',
         '"run_fan_out"',
+    ),
+    "automation_childless": (
+        automation,
+        "AutomationWorkflow",
+        "automation_fired",
+        "if report.has_pending_run:",
+        "if report.failures:",
+    ),
+    "automation_deaf": (
+        automation,
+        "AutomationWorkflow",
+        "automation_fired",
+        "        self._commands.append(command)\n",
+        "        self._last_command = None\n",
+    ),
+    "automation_sleepless": (
+        automation,
+        "AutomationWorkflow",
+        "automation_fired",
+        "            await self._sleep(report)\n",
+        "            self._dirty = bool(report.failures)\n",
     ),
     "redemption_silent": (
         redemption,

@@ -19,9 +19,18 @@ from activities.tiers import TierActivities
 from db.session import Database
 from runtime.temporal import sandbox_runner
 from tests.support.loop import LoopThread
+from workflows.automation import AutomationWorkflow
 from workflows.automation_run import AutomationRunWorkflow
 from workflows.clock import ClockWorkflow
 from workflows.contracts import WEBHOOK_QUEUE, DueReport, ReconcileReport, RunInput, RunReport, RunState
+from workflows.contracts_automation import (
+    AutomationCommand,
+    AutomationInput,
+    AutomationPhase,
+    AutomationReport,
+    AutomationSignal,
+    CommandReport,
+)
 from workflows.contracts_clock import ClockInput, ClockReport
 from workflows.contracts_fulfillment import AttemptReport, FulfillmentInput, FulfillmentReport, FulfillmentState
 from workflows.contracts_hold import HoldInput, HoldReport, HoldState
@@ -37,6 +46,7 @@ FLOWS = (
     HoldWorkflow,
     FulfillmentWorkflow,
     TierRetentionWorkflow,
+    AutomationWorkflow,
     AutomationRunWorkflow,
     ReconcileWorkflow,
     ClockWorkflow,
@@ -63,6 +73,15 @@ def run_report(state: RunState = RunState.EXECUTING, processed: int = 500, **fie
     """What a look at a fan-out over 1000 participants did: a page, unless said otherwise."""
     usual = {"state": state, "event_name": "gift", "total": 1000, "processed": processed, "events": 500, "pages": 1}
     return RunReport.model_validate({**usual, "finished_at": MOMENT, **fields})
+
+
+def automation_report(
+    phase: AutomationPhase = AutomationPhase.ACTIVE, seconds: float | None = 3600.0, **fields: object
+) -> AutomationReport:
+    """What a look at a daily automation found: nothing was due, unless said otherwise."""
+    usual = {"phase": phase, "status": "active", "trigger_type": "cron", "scope": "program", "event_name": "tick"}
+    dated = {"schedule": "0 9 * * *, UTC", "next_at": MOMENT, "next_in_seconds": seconds, "finished_at": MOMENT}
+    return AutomationReport.model_validate({**usual, **dated, **fields})
 
 
 def fulfillment_report(
@@ -98,9 +117,12 @@ class Answers:
         fulfillments: Sequence[FulfillmentReport] = (),
         attempts: Sequence[AttemptReport] = (),
         tiers: Sequence[TierRetentionReport] = (),
+        automations: Sequence[AutomationReport] = (),
     ) -> None:
         self._attempts = iter(attempts)
         self.looks = 0
+        self.commands: list[AutomationSignal] = []
+        self._automations, self._last_automation = iter(automations), automation_report()
         self.cancels = 0
         self.waited: list[bool] = []
         self._runs, self._last_run = iter(runs), run_report()
@@ -163,6 +185,20 @@ class Answers:
             return run_report(RunState.FAILED, self._last_run.processed, error="cancelled", events=0, pages=0)
 
     @activity.defn
+    def attend_automation(self, _: AutomationInput) -> AutomationReport:
+        with self._lock:
+            self.looks += 1
+            self._last_automation = next(self._automations, self._last_automation)
+            return self._last_automation
+
+    @activity.defn
+    def command_automation(self, call: AutomationCommand) -> CommandReport:
+        with self._lock:
+            self.commands.append(call.command)
+            refusal = "Nothing to cancel" if call.command is AutomationSignal.CANCEL else None
+            return CommandReport(command=call.command, refusal=refusal)
+
+    @activity.defn
     async def reconcile_flows(self) -> ReconcileReport:
         return ReconcileReport(holds=2, runs=1)
 
@@ -182,7 +218,8 @@ class Answers:
         events = [self.fire_due_events, self.run_fan_out, self.cancel_fan_out]
         clock = [self.move_clock, self.wake_sleepers]
         handed = [self.attend_fulfillment, self.attend_tier]
-        return [self.post_due, self.attend_hold, *handed, self.reconcile_flows, *events, *clock]
+        automations = [self.attend_automation, self.command_automation]
+        return [self.post_due, self.attend_hold, *handed, self.reconcile_flows, *events, *clock, *automations]
 
 
 class JumpingClock:
@@ -259,6 +296,11 @@ async def asking(client: Client, answers: Answers) -> AsyncIterator[None]:
 def some_run() -> RunInput:
     """Ids of a fan-out."""
     return RunInput(automation_id=UUID(int=random.getrandbits(100)), organization_id=UUID(int=1), program_id=UUID(int=2))
+
+
+def some_automation() -> AutomationInput:
+    """Ids of an automation."""
+    return AutomationInput(automation_id=UUID(int=random.getrandbits(100)), organization_id=UUID(int=1), program_id=UUID(int=2))
 
 
 def some_hold() -> HoldInput:
