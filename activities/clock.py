@@ -50,7 +50,7 @@ class ClockActivities:
     lanes: int
     sender: FulfillmentSender
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def move_clock(self, call: ClockInput) -> ClockReport:
         """Visit due moments in order, up to the target or the end of the slice."""
         deadline = time.monotonic() + SLICE_SECONDS

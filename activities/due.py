@@ -46,7 +46,7 @@ class DueActivities:
 
     database: Database
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def post_due(self) -> DueReport:
         """Post what is due, longest due first, until nothing is or the slice of time is over."""
         deadline = time.monotonic() + SLICE_SECONDS
@@ -115,7 +115,7 @@ class HoldActivities:
 
     database: Database
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def attend_hold(self, hold: HoldInput) -> HoldReport:
         """Release the hold's rest if its deadline has come, and say where it stands."""
         found = transact(self.database, lambda session: holds.attend(session, hold.organization_id, hold.hold_id))

@@ -42,7 +42,7 @@ class FulfillmentActivities:
 
     database: Database
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def attend_fulfillment(self, call: FulfillmentInput) -> FulfillmentReport:
         """Give the value back if the deadline has passed, and say where the fulfilment stands."""
         ids = (call.organization_id, call.redemption_id)

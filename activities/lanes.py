@@ -46,7 +46,7 @@ class LaneActivities:
     wake_due_work: Callable[[], None] = lambda: None
     wake_hold: Callable[[UUID], None] = lambda _: None
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def drain_lane(self, call: DrainInput) -> DrainReport:
         """Process the lane's events until none is left or its slice of time is over; any number of runs have one effect."""
         report = DrainReport()

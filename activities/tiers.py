@@ -33,7 +33,7 @@ class TierActivities:
 
     database: Database
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def attend_tier(self, tier_id: UUID) -> TierRetentionReport:
         """Carry out what is due for the tier's holders, longest due first, until nothing is or the slice of time is over."""
         found = transact(self.database, lambda session: tier_steps.find_tier(session, tier_id))

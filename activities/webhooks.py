@@ -72,7 +72,7 @@ class WebhookActivities:
 
     sender: FulfillmentSender
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def attempt_fulfillment(self, call: FulfillmentInput) -> AttemptReport:
         """Make the attempt that is due, if there is one."""
         made = self.sender.make(FulfillmentKey(call.redemption_id, call.organization_id, call.program_id))

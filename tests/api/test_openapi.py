@@ -6,7 +6,7 @@ import httpx
 
 
 def test_operations_are_described(base_url: str) -> None:
-    document = httpx.get(f"{base_url}/openapi.json").json()
+    document = httpx.get(f"{base_url}/openapi.json", timeout=60).json()
     tags = {tag["name"] for tag in document["tags"]}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -20,7 +20,7 @@ def test_operations_are_described(base_url: str) -> None:
 
 
 def test_request_models_have_examples_that_fit(base_url: str) -> None:
-    document = httpx.get(f"{base_url}/openapi.json").json()
+    document = httpx.get(f"{base_url}/openapi.json", timeout=60).json()
     schemas: dict[str, Any] = document["components"]["schemas"]
     bodies = {
         content["schema"]["$ref"].rpartition("/")[2]
@@ -38,7 +38,7 @@ def test_request_models_have_examples_that_fit(base_url: str) -> None:
 
 def test_executed_actions_are_described_whole(base_url: str) -> None:
     """events-rules.md 3.6."""
-    described = httpx.get(f"{base_url}/openapi.json").json()["components"]["schemas"]["ExecutedAction"]["properties"]
+    described = httpx.get(f"{base_url}/openapi.json", timeout=60).json()["components"]["schemas"]["ExecutedAction"]["properties"]
     always = {"index", "type", "outcome", "reason", "target"}
     money = {"asset_id", "asset_symbol", "amount", "bucket", "reference_id", "journal_entry_id"}
     assert set(described) == always | money | {
