@@ -67,7 +67,7 @@ def test_at_once_for_those_who_match_and_again_by_hand(diary: Diary) -> None:
     assert again["execution_status"] == "pending"
     refused = diary.trigger(made, 400)
     assert (refused["code"], refused["message"]) == ("bad_request", CANNOT)
-    poll(lambda: balances(diary) == ["20", "20", "0"])
+    poll(lambda: balances(diary) == ["20", "20", "0"], 30)
     assert diary.ended(made)["participants_total"] == 2
     assert len(diary.events(made, 4)) == 4
 
@@ -84,7 +84,7 @@ def test_a_guard_decides_at_the_moment(diary: Diary) -> None:
 @pytest.mark.example("automations.md", 4)
 def test_once_for_one_participant(diary: Diary) -> None:
     who = str(diary.club.participant_id("b"))
-    made = diary.one_time(ahead(2), participant_id=who, payload={"x": 1, "type": "zzz"})
+    made = diary.one_time(ahead(4), participant_id=who, payload={"x": 1, "type": "zzz"})
     assert (made["processed_at"], made["participant_id"]) == (None, who)
     [event] = diary.events(made, 1)
     assert (event["event_data"], event["event_timestamp"]) == ({"x": 1, "type": "gift"}, made["trigger_at"])
@@ -92,7 +92,7 @@ def test_once_for_one_participant(diary: Diary) -> None:
     found = diary.seen(made)
     assert (found["processed_at"] >= made["trigger_at"], found["status"], found["error_message"]) == (True, "active", None)
     assert diary.trigger(made, 400)["message"] == CANNOT
-    changed = diary.change(made, trigger_at=ahead(1))
+    changed = diary.change(made, trigger_at=ahead(4))
     assert changed["processed_at"] is None
     assert len(diary.events(made, 2)) == 2
     assert balances(diary) == ["0", "20", "0"]
@@ -177,7 +177,7 @@ def test_faults_of_conditions_have_places(club: Club) -> None:
 
 @pytest.mark.example("automations.md", 8)
 def test_cancelling(diary: Diary) -> None:
-    made = diary.one_time(ahead(3))
+    made = diary.one_time(ahead(6))
     assert diary.cancel(made)["status"] == "archived"
     assert diary.cancel(made, 400)["message"] == "Nothing to cancel"
     refused = diary.change(made, 409, description="late")
@@ -188,7 +188,7 @@ def test_cancelling(diary: Diary) -> None:
     diary.delete(cron)
     gone = diary.seen(cron)
     assert (gone["status"], gone["next_run_at"]) == ("archived", None)
-    later = diary.one_time(ahead(4), participant_id=str(diary.club.participant_id("c")))
+    later = diary.one_time(ahead(7), participant_id=str(diary.club.participant_id("c")))
     assert len(diary.events(later, 1)) == 1
     assert diary.events(made) == []
 

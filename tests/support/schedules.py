@@ -66,7 +66,7 @@ class Diary:
         found: list[dict[str, Any]] = self.tenant.call("GET", self.path, 200, params=query)["data"]
         return found
 
-    def ended(self, automation: dict[str, Any], timeout_seconds: float = 20.0) -> dict[str, Any]:
+    def ended(self, automation: dict[str, Any], timeout_seconds: float = 40.0) -> dict[str, Any]:
         """The automation once its fan-out has ended."""
 
         def look() -> dict[str, Any] | None:
@@ -75,7 +75,7 @@ class Diary:
 
         return poll(look, timeout_seconds)
 
-    def events(self, automation: dict[str, Any], wanted: int = 0, timeout_seconds: float = 20.0) -> list[dict[str, Any]]:
+    def events(self, automation: dict[str, Any], wanted: int = 0, timeout_seconds: float = 40.0) -> list[dict[str, Any]]:
         """Its events, oldest first, once there are at least so many and all are processed."""
 
         def look() -> list[dict[str, Any]] | None:

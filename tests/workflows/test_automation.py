@@ -61,14 +61,14 @@ async def is_running(flow: Flow) -> bool:
 def signal(stack: Stack, automation: dict[str, Any], what: AutomationSignal) -> str | None:
     """As a person does it in Temporal's UI; gives the refusal, once it was carried out."""
     flow = flow_of(stack, automation)
-    poll(lambda: stack.loop.run(is_running(flow)))
+    poll(lambda: stack.loop.run(is_running(flow)), 30)
     stack.loop.run(flow.signal(what))
 
     def answered() -> AutomationFlowStatus | None:
         found: AutomationFlowStatus = stack.loop.run(flow.query(contracts.STATUS_QUERY, result_type=AutomationFlowStatus))
         return found if found.last_command is not None else None
 
-    command = poll(answered).last_command
+    command = poll(answered, 30).last_command
     assert command is not None
     assert command.command is what
     return command.refusal
@@ -97,7 +97,7 @@ class TestSignals:
             events = [len(diary.events(each)) for each in (by_api, by_signal)]
             return look(diary.seen(by_api)) == look(diary.seen(by_signal)) and events[0] == events[1]
 
-        poll(equal)
+        poll(equal, 30)
 
     @pytest.mark.parametrize("what", list(AutomationSignal))
     def test_of_a_cron_for_the_program(self, diary: Diary, stack: Stack, what: AutomationSignal) -> None:
@@ -116,7 +116,7 @@ class TestSignals:
 def test_what_a_flow_shows(diary: Diary, stack: Stack) -> None:
     cron = diary.cron("0 0 1 1 *", "participants")
     flow = flow_of(stack, cron)
-    poll(lambda: stack.loop.run(is_running(flow)))
+    poll(lambda: stack.loop.run(is_running(flow)), 30)
     diary.trigger(cron)
     diary.ended(cron)
 
@@ -124,7 +124,7 @@ def test_what_a_flow_shows(diary: Diary, stack: Stack) -> None:
         metadata: WorkflowMetadata = stack.loop.run(flow.query("__temporal_workflow_metadata", result_type=WorkflowMetadata))
         return metadata.current_details if "completed, 2 of 2" in metadata.current_details else None
 
-    details = poll(shown, 20)
+    details = poll(shown, 40)
     assert details.startswith("**active** cron, scope participants, event gift")
     assert f"**Next moment** {cron['next_run_at'][:19]}+00:00 (0 0 1 1 *, UTC)" in details
     attributes = stack.loop.run(flow.describe()).typed_search_attributes
@@ -134,7 +134,7 @@ def test_what_a_flow_shows(diary: Diary, stack: Stack) -> None:
     assert found.last is not None
     assert (found.last.total, found.last.processed, found.last.schedule) == (2, 2, "0 0 1 1 *, UTC")
     diary.change(cron, status="paused")
-    poll(lambda: stack.loop.run(flow.describe()).typed_search_attributes[STATUS] == "PAUSED")
+    poll(lambda: stack.loop.run(flow.describe()).typed_search_attributes[STATUS] == "PAUSED", 30)
     diary.delete(cron)
     ended: AutomationFlowStatus = stack.loop.run(flow.result())
     assert ended.last is not None
@@ -142,13 +142,13 @@ def test_what_a_flow_shows(diary: Diary, stack: Stack) -> None:
 
 
 def test_a_flow_ends_when_it_has_fired_and_begins_when_it_is_armed_again(diary: Diary, stack: Stack) -> None:
-    once = diary.one_time(ahead(1))
+    once = diary.one_time(ahead(4))
     flow = flow_of(stack, once)
-    poll(lambda: stack.loop.run(is_running(flow)))
+    poll(lambda: stack.loop.run(is_running(flow)), 30)
     ended: AutomationFlowStatus = stack.loop.run(flow.result())
     assert ended.last is not None
     assert (ended.last.phase, diary.seen(once)["processed_at"] is not None) == (AutomationPhase.OVER, True)
-    diary.change(once, trigger_at=ahead(1))
+    diary.change(once, trigger_at=ahead(4))
     assert len(diary.events(once, 2)) == 2
     stack.loop.run(flow.result())
 
@@ -157,7 +157,7 @@ def test_the_reconciliation_brings_a_lost_flow_back(diary: Diary, stack: Stack) 
     cron, gone = diary.cron("0 0 1 1 *"), diary.cron("0 0 1 1 *")
     flow, other = flow_of(stack, cron), flow_of(stack, gone)
     for each in (flow, other):
-        poll(lambda each=each: stack.loop.run(is_running(each)))  # type: ignore[misc]
+        poll(lambda each=each: stack.loop.run(is_running(each)), 30)  # type: ignore[misc]
     diary.delete(gone)
     stack.loop.run(other.result())
     stack.loop.run(flow.terminate())
@@ -188,9 +188,9 @@ def test_a_run_is_given_up_after_failures_of_its_own(diary: Diary, stack: Stack,
 
     monkeypatch.setattr(scheduled, "fire", fire)
     monkeypatch.setattr(automation_flows, "MOST_FAILURES", 2)
-    once = diary.one_time(ahead(1.5))
+    once = diary.one_time(ahead(4))
     broken.add(once["id"])
-    found = poll(lambda: (seen := diary.seen(once))["processed_at"] and seen, 20)
+    found = poll(lambda: (seen := diary.seen(once))["processed_at"] and seen, 40)
     assert (found["last_error"], found["error_message"], found["status"]) == (NOT_MADE, NOT_MADE, "active")
     assert diary.events(once) == []
 
