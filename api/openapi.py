@@ -1,13 +1,19 @@
 """The API description: tags, documented errors, the key scheme, and the router every resource starts from."""
 
-from typing import Any
+from collections.abc import Sequence
+from inspect import Parameter, Signature, cleandoc
+from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Body, FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
+from starlette.routing import BaseRoute
 
 from api.errors import STATUS
 from api.requests import StrictRoute
+from api.schemas.webhook_examples import EXAMPLES
+from api.schemas.webhook_messages import MESSAGES, posted
+from domain.outbox import MessageType
 
 DESCRIPTION = """Open, self-hosted rewards: send **events**, let **rules** decide what they earn, read **balances** from a
 double-entry ledger.
@@ -31,6 +37,7 @@ TAGS = [
     {"name": "Rules", "description": "CEL conditions with actions, evaluated for every event."},
     {"name": "Rewards", "description": "The catalog of what participants can redeem their balance for."},
     {"name": "Ledger", "description": "Journal entries and reports."},
+    {"name": "Webhooks", "description": "Signed messages about what has happened, posted to the client."},
     {"name": "Test clock", "description": "For tests and trials, with `OPENSCRIP_TEST_CLOCK=1`: play a year in seconds."},
     {"name": "Operations", "description": "Health, readiness and metrics; no key needed."},
 ]
@@ -75,11 +82,46 @@ def _documented(status: int) -> dict[str, Any]:
     }
 
 
+def webhook_routes() -> Sequence[BaseRoute]:
+    """What receivers implement, one operation per type of message; nothing here is served."""
+    hooks = APIRouter(tags=["Webhooks"])
+    for type_, data in MESSAGES.items():
+        hooks.add_api_route(
+            type_.value,
+            _receiver(type_),
+            methods=["POST"],
+            operation_id=type_.value,
+            summary=type_.value,
+            description=cleandoc(data.__doc__ or ""),
+            response_description=_RECEIVED,
+        )
+    return hooks.routes
+
+
+_RECEIVED = "Any 2xx within 15 seconds: the message was delivered"
+
+
+def _receiver(type_: MessageType) -> Any:
+    example = {type_.value: {"summary": type_.value, "value": EXAMPLES[type_]}}
+
+    def receive(**_: Any) -> None:
+        raise AssertionError("described only")
+
+    parameter = Parameter("body", Parameter.KEYWORD_ONLY, annotation=Annotated[posted(type_), Body(openapi_examples=example)])
+    receive.__signature__ = Signature([parameter], return_annotation=None)  # type: ignore[attr-defined]
+    return receive
+
+
 def describe(app: FastAPI) -> dict[str, Any]:
     """Build the OpenAPI document once: FastAPI's own 422 is gone, every /v1 operation needs a key."""
     if app.openapi_schema is None:
         document = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=list(TAGS)
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            webhooks=webhook_routes(),
+            tags=list(TAGS),
         )
         document["components"]["securitySchemes"] = {
             "bearer": {"type": "http", "scheme": "bearer", "description": "An API key: `sk_...`"},
@@ -88,6 +130,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for path, operations in document["paths"].items():
             for operation in operations.values():
                 _finish(path, operation)
+        for receiving in document["webhooks"].values():
+            receiving["post"]["responses"].pop("422", None)
         for name in ("HTTPValidationError", "ValidationError"):
             document["components"]["schemas"].pop(name, None)
         app.openapi_schema = document

@@ -9,10 +9,19 @@ EVERYTHING = "*"
 
 
 class MessageType(StrEnum):
-    """webhooks.md 5."""
+    """webhooks.md 5, in its order."""
 
+    BALANCE_CREDITED = "balance.credited"
+    BALANCE_DEBITED = "balance.debited"
+    BALANCE_HELD = "balance.held"
+    BALANCE_RELEASED = "balance.released"
+    BALANCE_EXPIRED = "balance.expired"
+    TRANSFER_COMPLETED = "transfer.completed"
     EVENT_COMPLETED = "event.completed"
     EVENT_FAILED = "event.failed"
+    PARTICIPANT_CREATED = "participant.created"
+    PROGRAM_FUNDED = "program.funded"
+    PROGRAM_BURNED = "program.burned"
 
 
 @dataclass(frozen=True, slots=True)

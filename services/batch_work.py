@@ -19,7 +19,7 @@ from domain.rules.ruleset import RuleSet
 from domain.state import EntityState
 from runtime.ids import new_id
 from services import outbox
-from services.event_messages import record_outcomes
+from services.messages.events import record_batch
 from services.rules import load_rule_sets
 
 TICK = timedelta(microseconds=1)
@@ -69,6 +69,8 @@ class Work:
     world: World = field(init=False)
     program_versions: dict[UUID, int] = field(default_factory=dict)
     locked: set[UUID] = field(default_factory=set)
+    entry_ends: list[int] = field(default_factory=list)
+    """How many entries the books had after each event."""
 
     def __post_init__(self) -> None:
         self.books = Books({}, new_id)
@@ -174,6 +176,7 @@ class Work:
         outcomes: list[Outcome] = []
         for position, event in enumerate(self.events):
             outcomes.append(self._process(event, now + position * TICK))
+            self.entry_ends.append(len(self.books.entries))
             if time.thread_time() > deadline:
                 break
         return outcomes
@@ -232,7 +235,7 @@ class Work:
             holders = self._changed(StateOwner.PARTICIPANT, StateOwner.GROUP)
             if holders:
                 rows.write_holder_states(self.conn, holders, outcomes[-1].processed_at)
-        record_outcomes(self.conn, audience(), outcomes, self.rule_sets, self.books.entries)
+        record_batch(self.conn, audience(), outcomes, self.entry_ends, self.rule_sets, self.books)
         spendings = world.budgets.changed
         owners = [self._owner_of(spending.live.budget.asset_id) for spending in spendings]
         if spendings and not budget_rows.spend(self.conn, spendings, owners):

@@ -15,6 +15,7 @@ from domain.ledger.accounts import AccountKey
 from domain.ledger.books import Books
 from domain.ledger.due import post_due
 from runtime.ids import new_id
+from services.messages import ledger as messages
 
 
 def settle(session: Session, organization_id: UUID, holder_id: UUID) -> None:
@@ -44,7 +45,7 @@ def settle_all(
     now = until or database_now(conn)
     for key in keys:
         post_due(books, key, now)
-    ledger.flush(conn, books)
+    messages.flush(conn, books)
     return len(keys), len(books.entries)
 
 

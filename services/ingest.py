@@ -9,7 +9,10 @@ from db.repositories import ingest as rows
 from db.session import Connection
 from domain.errors import DomainError, ProgramInactive, not_found
 from domain.lanes import lane_of
+from domain.messages.participants import Newcomer
 from runtime.ids import new_id
+from services import outbox
+from services.messages.participants import record_newcomers
 
 TICK = timedelta(microseconds=1)
 
@@ -148,8 +151,28 @@ def _people(conn: Connection, sound: Sequence[Submission], named: rows.Named) ->
     unknown = sorted(wanted - named.by_external_id.keys())
     if not unknown:
         return named.by_external_id
-    created = rows.create_participants(conn, [(new_id(), *pair) for pair in unknown], named.now)
-    return named.by_external_id | created
+    ids = {new_id(): pair for pair in unknown}
+    with conn.pipeline():
+        answer = outbox.look_up(conn, {organization_id for organization_id, _ in unknown})
+        found = rows.create_participants(conn, [(id_, *pair) for id_, pair in ids.items()], named.now)
+    if audience := answer():
+        created = {pair for pair, person in found.items() if person.id in ids}
+        record_newcomers(conn, audience, _newcomers(sound, {pair: found[pair] for pair in created}, named.now))
+    return named.by_external_id | found
+
+
+def _newcomers(
+    sound: Sequence[Submission], created: dict[tuple[UUID, str], rows.ParticipantRow], now: datetime
+) -> list[Newcomer]:
+    """Each of them with the first event that names it."""
+    newcomers = []
+    for submission in sound:
+        for name in (submission.external_id, submission.recipient_external_id):
+            person = created.pop((submission.organization_id, name), None) if name is not None else None
+            if person is not None:
+                where = (now, submission.program_id, submission.id)
+                newcomers.append(Newcomer(person.id, person.organization_id, person.external_id, *where))
+    return newcomers
 
 
 def _new_event(

@@ -12,17 +12,18 @@ from sqlmodel import Session
 from db.repositories import organizations as clock
 from db.repositories import participants as repository
 from db.repositories.participants import BalanceRow, ParticipantFilter
+from db.session import psycopg_of
 from db.tables.holders import Participant
 from domain.errors import ExternalIdConflict, bad_request, not_found
+from domain.messages.participants import PROFILE, Newcomer
 from domain.state import Changes, EntityState
 from runtime.ids import new_id
-from services import due, programs, state
+from services import due, outbox, programs, state
+from services.messages.participants import record_newcomers
 from services.paging import Keyset, Slice
 from services.state import Author, Entity, EntityKind, StateView
 
-__all__ = ["BalanceRow", "Participant", "ParticipantFilter"]
-
-PROFILE = ("email", "phone", "first_name", "last_name", "display_name")
+__all__ = ["PROFILE", "BalanceRow", "Participant", "ParticipantFilter"]
 
 
 class ParticipantStatus(StrEnum):
@@ -80,7 +81,28 @@ def upsert_participant(
     _apply(session, author, participant, given)
     if program_id is not None:
         repository.enroll(session, author.organization_id, participant.id, program_id, now)
-    return _view(session, author.organization_id, participant.id), is_new
+    view = _view(session, author.organization_id, participant.id)
+    if is_new:
+        _announce(session, author, view, program_id)
+    return view, is_new
+
+
+def _announce(session: Session, author: Author, view: ParticipantView, program_id: UUID | None) -> None:
+    conn, participant = psycopg_of(session), view.participant
+    if audience := outbox.look_up(conn, {author.organization_id})():
+        newcomer = Newcomer(
+            participant.id,
+            participant.organization_id,
+            participant.external_id,
+            participant.created_at,
+            program_id,
+            api_key_id=author.api_key_id,
+            status=participant.status,
+            profile={name: getattr(participant, name) for name in PROFILE},
+            tags=view.state.tags,
+            attributes=view.state.attributes,
+        )
+        record_newcomers(conn, audience, [newcomer])
 
 
 def list_participants(session: Session, organization_id: UUID, wanted: ParticipantFilter, keyset: Keyset) -> Slice[Participant]:

@@ -25,6 +25,8 @@ from domain.ledger.accounts import NIL, AccountKey, AssetTerms, EntityType
 from domain.ledger.books import Books, MissingAccount, MissingLots, MissingState, MissingWallet
 from domain.money import format_plain, has_more_decimals, to_scale
 from runtime.ids import new_id
+from services.messages import ledger as messages
+from services.messages.ledger import Occasion
 from services.state import Entity, EntityKind
 
 T = TypeVar("T")
@@ -60,9 +62,9 @@ class Desk:
         else:
             raise missing
 
-    def flush(self) -> None:
-        """Write what was done."""
-        ledger.flush(self.conn, self.books)
+    def flush(self, occasion: Occasion | None = None) -> None:
+        """Write what was done, and the messages about it."""
+        messages.flush(self.conn, self.books, occasion)
 
 
 def open_desk(conn: Connection, asset: AssetTerms, key: AccountKey | None, wallet_of: UUID | None = None) -> Desk:

@@ -16,7 +16,7 @@ from domain.processing.process import Outcome
 from domain.processing.record import Record
 from services import outbox
 from services.batch_work import Locks, StartAgain, Work
-from services.event_messages import record_outcomes
+from services.messages.events import record_failure
 
 __all__ = ["BATCH_EVENTS", "Batch", "Locks", "StartAgain", "give_up_or_postpone", "process_batch"]
 
@@ -92,6 +92,6 @@ def give_up_or_postpone(conn: Connection, lane: int) -> Batch:
     outcome = Outcome(first.event, now, 0, Record(), (), "internal_error", message)
     rows.write_outcomes(conn, [outcome])
     audience = outbox.look_up(conn, {first.event.organization_id})()
-    record_outcomes(conn, audience, [outcome], rule_sets={}, entries=())
+    record_failure(conn, audience, outcome)
     queue.finish(conn, lane, [first.queue_seq])
     return Batch(1, failed=1, taken=1, oldest=first.event.created_at)

@@ -18,8 +18,10 @@ from domain.ledger.accounts import Account, AccountKey, AssetTerms, EntityType, 
 from domain.ledger.due import is_due
 from domain.ledger.entries import Origin
 from domain.ledger.redeem import LotPart, Target, redeem, require_redeemable
+from domain.messages.notices import Cause
 from services import due, tickets
 from services.idempotency import Kind, Outcome, Scope
+from services.messages.ledger import Occasion
 from services.posting import Desk, account_of, named_terms, open_desk, recorded, require_active, require_usable
 from services.redemption_views import redemption_body
 from services.state import Entity, EntityKind
@@ -164,7 +166,7 @@ def _redeem(session: Session, ticket: Ticket, wanted: Redeeming) -> tuple[Redemp
     if case.asset.is_lot or any(is_due(account, case.asset, now) for account in accounts):
         ledger.load_accounts(conn, desk.books, case.holders, with_lots=True)
     done = desk.do(lambda books: redeem(books, case.key, case.priced.amount, case.target, now=now, origin=origin))
-    desk.flush()
+    desk.flush(Occasion(done.entry.id, Cause(ticket.id)))
     made = _row(ticket, wanted, case, target, done.entry.id, done.entry.created_at)
     repository.insert(conn, made, done.taken)
     if not isinstance(wanted.what, Priced):

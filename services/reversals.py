@@ -26,11 +26,13 @@ from domain.ledger.accounts import NIL, AccountKey, AssetTerms, EntityType, subt
 from domain.ledger.due import is_due
 from domain.ledger.entries import Origin
 from domain.ledger.redeem import LotPart, require_returnable, reverse
+from domain.messages.notices import Cause
 from domain.money import CONTEXT, format_amount
 from runtime.ids import new_id
 from services import due, tickets
 from services.catalog import return_units
 from services.idempotency import Kind, Outcome, Scope
+from services.messages.ledger import Occasion
 from services.posting import recorded
 from services.redemption_views import redemption_body, reversal_body
 from services.redemptions import lock_holders, open_accounts, sink_of
@@ -175,7 +177,7 @@ def _post(
     owed = repository.owed_lots(conn, found.id) if asset.is_lot else []
     origin = Origin(found.program_id, cause.reason, api_key_id=cause.api_key_id)
     done = desk.do(lambda books: reverse(books, keys[0], size.amount, sink, owed, now=desk.now, origin=origin))
-    desk.flush()
+    desk.flush(Occasion(done.entry.id, Cause(found.id, cause.id)))
     made = ReversalRow(
         id=cause.id,
         organization_id=found.organization_id,

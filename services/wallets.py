@@ -9,7 +9,7 @@ from sqlmodel import Session
 
 from db.repositories import ledger as repository
 from db.repositories import ledger_reads, ledger_wallets
-from db.repositories.ledger_wallets import WalletRow
+from db.repositories.ledger_wallets import WalletRow, lock_program
 from db.session import psycopg_of
 from domain.errors import AssetNotLinked, InvalidState, bad_request
 from domain.ledger.accounts import AssetTerms
@@ -75,6 +75,8 @@ def _change(
     conn = psycopg_of(session)
     _, asset = named_terms(conn, author.organization_id, wanted.program_id, wanted.asset_id, is_in_path=True)
     amount = recorded(wanted.amount, asset, is_strict=is_strict)
+    # The program's messages have one order, whichever of its wallets they are about.
+    lock_program(conn, wanted.program_id)
     desk = open_desk(conn, asset, None, wanted.program_id)
     # Read again under the wallet's lock: an unlinking may have been waited for.
     terms, asset = named_terms(conn, author.organization_id, wanted.program_id, wanted.asset_id, is_in_path=True)

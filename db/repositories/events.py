@@ -9,7 +9,7 @@ from uuid import UUID
 from db.repositories import arrays
 from db.repositories.keyset import Keyset, Slice
 from db.session import Connection
-from domain.event_messages import EventFacts
+from domain.messages.events import EventFacts
 
 
 @dataclass(frozen=True, slots=True)

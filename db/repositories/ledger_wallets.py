@@ -38,3 +38,8 @@ def wallets_of(conn: Connection, program_id: UUID, asset_id: UUID | None, keyset
             parameters | {"program": program_id, "asset": asset_id},
         ).fetchall()
     return keyset.cut(rows)
+
+
+def lock_program(conn: Connection, program_id: UUID) -> None:
+    """Lock what is one for all wallets of a program, its state: before the wallets, in the order of locks."""
+    conn.execute("SELECT 1 FROM program_states WHERE program_id = %s FOR UPDATE", [program_id])

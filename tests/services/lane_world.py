@@ -12,17 +12,15 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from activities.lanes import LaneActivities
-from db.repositories import ledger, ledger_flush
 from db.repositories import processing as rows
 from db.repositories.ingest import create_participants
 from db.session import Database, dumps
 from domain.lanes import lane_of
-from domain.ledger.books import Books
-from domain.ledger.entries import Origin
-from domain.ledger.wallets import fund
 from runtime.ids import new_id
 from services.ingest import Accepted, Result, Submission, accept
 from services.rules import NewRule, create_rule
+from services.state import Author
+from services.wallets import WalletChange, fund_program
 from tests.services.rule_world import World, make_organization, make_world
 from workflows.contracts import DrainInput, DrainReport
 
@@ -78,11 +76,9 @@ class Shop:
         """Make an asset PREFUNDED and fill the program's wallet."""
         with self.database.connection() as conn:
             conn.execute("UPDATE assets SET issuance_policy = 'PREFUNDED' WHERE id = %s", [asset_id])
-            books = Books(rows.load_assets(conn, [asset_id]), new_id)
-            ledger.load_wallets(conn, books, [(self.world.program_id, asset_id)])
-            origin = Origin(self.world.program_id, "Fund")
-            fund(books, asset_id, Decimal(amount), now=rows.clock(conn), origin=origin)
-            ledger_flush.flush(conn, books)
+        wanted = WalletChange(self.world.program_id, asset_id, Decimal(amount))
+        with self.database.session() as session:
+            fund_program(session, Author(self.organization_id, new_id()), wanted, is_strict=True)
 
     # ----------------------------------------------------------- processing
     def drain(self, lane: int) -> DrainReport:

@@ -6,6 +6,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from db.repositories.ingest import create_participants
+from db.repositories.processing import clock
+from runtime.ids import new_id
+from services.groups import NewMember, Role, create_group
 from tests.services.lane_world import Shop
 
 # An example draws few things, so what must often happen stands first and often.
@@ -150,6 +154,33 @@ PROGRAMS = st.builds(
     wallet=st.sampled_from([None, None, 10]),
     events=st.lists(EVENTS, min_size=2, max_size=5).map(tuple),
 )
+
+
+def furnish(shop: Shop, program: RandomProgram) -> None:
+    """Ann and bob, a group of theirs with ann in another program before this one, and the rules."""
+    ids = {}
+    with shop.database.connection() as conn:
+        now = clock(conn)
+        made = create_participants(conn, [(new_id(), shop.organization_id, name) for name in ("ann", "bob")], now)
+        ids = {name: row.id for (_, name), row in made.items()}
+        other = new_id()
+        conn.execute(
+            "INSERT INTO programs (id, organization_id, name, created_at, updated_at) VALUES (%s, %s, 'Other', %s, %s)",
+            [other, shop.organization_id, now, now],
+        )
+        conn.execute(
+            "INSERT INTO enrollments (participant_id, program_id, organization_id, enrolled_at, updated_at) VALUES (%s, %s, %s, %s, %s)",
+            [ids["ann"], other, shop.organization_id, now, now],
+        )
+    with shop.database.session() as session:
+        members = [NewMember(ids["ann"], Role.ADMIN, "members"), NewMember(ids["bob"], Role.MEMBER, "members")]
+        group = create_group(session, shop.organization_id, "Club", members, None)
+    if program.wallet is not None:
+        shop.fund(shop.world.cash, program.wallet)
+    make_rules(shop, program, group.id)
+    for name in ("ann", "bob"):
+        shop.send(name, {"type": "seed", "amount": 0, "to": "ann", "ref": "r1"})
+    shop.drain_all()
 
 
 def make_rules(shop: Shop, program: RandomProgram, group_id: object) -> None:

@@ -124,13 +124,14 @@ class TestData:
         listener = endpoint(shop, "*")
         run(shop)
         [(message_id, recorded, type_)] = shop.fetch(
-            "SELECT id, created_at, type FROM webhook_messages WHERE organization_id = %s", shop.organization_id
+            "SELECT id, created_at, type FROM webhook_messages WHERE organization_id = %s AND type LIKE 'event.%%'",
+            shop.organization_id,
         )
         delivery = shop.fetch(
             """
             SELECT webhook_event_id, webhook_endpoint_id, event_type, entity_id, status, attempt_count, max_attempts, next_attempt_at,
                    last_attempt_at, delivered_at, created_at, updated_at
-            FROM webhook_deliveries WHERE organization_id = %s
+            FROM webhook_deliveries WHERE organization_id = %s AND event_type LIKE 'event.%%'
             """,
             shop.organization_id,
         )
@@ -161,7 +162,9 @@ class TestOnceForEachOutcome:
         shop.rule({"type": "TAG", "tag": "mended"})
         again(shop, event_id)
         assert told(shop) == [(FAILED, str(event_id)), (FAILED, str(event_id)), (COMPLETED, str(event_id))]
-        ids = shop.fetch("SELECT DISTINCT id FROM webhook_messages WHERE organization_id = %s", shop.organization_id)
+        ids = shop.fetch(
+            "SELECT DISTINCT id FROM webhook_messages WHERE organization_id = %s AND type LIKE 'event.%%'", shop.organization_id
+        )
         assert len(ids) == 3
 
     def test_attempts_that_are_used_up(self, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

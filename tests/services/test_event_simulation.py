@@ -7,16 +7,12 @@ from hypothesis import HealthCheck, Phase, event, example, given, settings
 
 from api.jsontext import dumps as api_dumps
 from api.schemas.event_impact import impact_body, simulation_body
-from db.repositories.ingest import create_participants
-from db.repositories.processing import clock
 from db.session import Database, dumps, psycopg_of
-from runtime.ids import new_id
 from services.event_simulation import Trial, simulate_event
 from services.events import get_event, impact_of, rule_evaluations
-from services.groups import NewMember, Role, create_group
 from services.ingest import Accepted
 from tests.services.lane_world import MOMENT, Shop, make_shop
-from tests.services.random_programs import CLOSED, PROGRAMS, UNENROLLED, RandomProgram, Sent, make_rules
+from tests.services.random_programs import CLOSED, PROGRAMS, UNENROLLED, RandomProgram, Sent, furnish
 from tests.support.books import assert_books
 
 # What a stored event has and a dry run hasn't, and when it was recorded.
@@ -98,33 +94,6 @@ def _comparable(shop: Shop, node: Any, *, is_dry: bool, name: str = "") -> Any:
         for key in STORED_IDS:
             assert key not in node or (node.pop(key) is None) == is_dry
     return {key: _comparable(shop, value, is_dry=is_dry, name=key) for key, value in node.items() if key not in TIMES}
-
-
-def furnish(shop: Shop, program: RandomProgram) -> None:
-    """Ann and bob, a group of theirs with ann in another program before this one, and the rules."""
-    ids = {}
-    with shop.database.connection() as conn:
-        now = clock(conn)
-        made = create_participants(conn, [(new_id(), shop.organization_id, name) for name in ("ann", "bob")], now)
-        ids = {name: row.id for (_, name), row in made.items()}
-        other = new_id()
-        conn.execute(
-            "INSERT INTO programs (id, organization_id, name, created_at, updated_at) VALUES (%s, %s, 'Other', %s, %s)",
-            [other, shop.organization_id, now, now],
-        )
-        conn.execute(
-            "INSERT INTO enrollments (participant_id, program_id, organization_id, enrolled_at, updated_at) VALUES (%s, %s, %s, %s, %s)",
-            [ids["ann"], other, shop.organization_id, now, now],
-        )
-    with shop.database.session() as session:
-        members = [NewMember(ids["ann"], Role.ADMIN, "members"), NewMember(ids["bob"], Role.MEMBER, "members")]
-        group = create_group(session, shop.organization_id, "Club", members, None)
-    if program.wallet is not None:
-        shop.fund(shop.world.cash, program.wallet)
-    make_rules(shop, program, group.id)
-    for name in ("ann", "bob"):
-        shop.send(name, {"type": "seed", "amount": 0, "to": "ann", "ref": "r1"})
-    shop.drain_all()
 
 
 def rule(*actions: dict[str, Any]) -> dict[str, Any]:

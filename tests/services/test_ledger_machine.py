@@ -1,7 +1,7 @@
 """Random sequences of every operation in real transactions, under a clock that jumps: the database against a slow model.
 
 After every step the journal, balances, wallets, lots, holds and due moments are the model's; at the end the invariants
-hold that the rows alone show. LEDGER_SEQUENCES asks for more sequences than the ordinary suite runs, LEDGER_SEED for others.
+hold that the rows alone show, and the outbox has told of every entry. LEDGER_SEQUENCES asks for more sequences than the ordinary suite runs, LEDGER_SEED for others.
 """
 
 import os
@@ -17,6 +17,8 @@ from tests.services.ledger_bank import Bank
 from tests.services.ledger_steps import Steps
 from tests.support.books import assert_books
 from tests.support.databases import make_database
+from tests.support.message_book import assert_told
+from tests.support.outbox import make_endpoint
 
 SEQUENCES = int(os.environ.get("LEDGER_SEQUENCES", "16"))
 FIRST_SEED = int(os.environ.get("LEDGER_SEED", "1"))
@@ -55,6 +57,7 @@ def test_every_operation_is_the_models(ledger: Database, seed: int) -> None:
         is_lot, is_prefunded = number == 0 or random.random() < 0.3, random.random() < 0.5
         maximum = 10 if random.random() < 0.1 else None
         bank.mint(is_lot=is_lot, is_prefunded=is_prefunded, scale=scale, maximum=maximum)
+    make_endpoint(ledger, bank.author.organization_id, "*")
     steps = Steps(bank, random)
     done: list[str] = []
     try:
@@ -62,6 +65,7 @@ def test_every_operation_is_the_models(ledger: Database, seed: int) -> None:
             done.append(step.__name__)
             step(steps)
         assert_books(ledger, bank.author.organization_id)
+        assert len(assert_told(ledger, bank.author.organization_id)) > STEPS / 4
     except BaseException as error:
         error.add_note(f"seed {seed}: {', '.join(done)}; last: {steps.attempts[-1].request}")
         raise

@@ -8,8 +8,8 @@ from db.session import Connection, Database
 from domain.processing.process import Outcome
 from domain.processing.process import process as real_process
 from services import batch_work
-from services.event_messages import record_outcomes
 from services.event_simulation import Trial, simulate_event
+from services.messages.events import record_batch
 from services.processing import StartAgain, process_batch
 from tests.services.lane_world import Shop, make_shop
 from tests.services.outbox_world import COMPLETED, FAILED, endpoint, heard_by, messages, paying, run, told
@@ -133,16 +133,16 @@ class TestNothingOfWhatWasRolledBack:
 
 
 def recorded(conn: Connection, shop: Shop) -> int:
-    """How many messages a transaction sees."""
+    """How many messages about events a transaction sees."""
     found: Any = conn.execute(
-        "SELECT count(*) FROM webhook_messages WHERE organization_id = %s", [shop.organization_id]
+        "SELECT count(*) FROM webhook_messages WHERE organization_id = %s AND type LIKE 'event.%%'", [shop.organization_id]
     ).fetchone()
     return int(found[0])
 
 
 def interrupted(conn: Connection, shop: Shop, lane: int) -> None:
     """A batch whose wallet somebody else funds between its load and its flush."""
-    flush = record_outcomes
+    flush = record_batch
 
     def meanwhile(*arguments: Any) -> None:
         flush(*arguments)
@@ -150,7 +150,7 @@ def interrupted(conn: Connection, shop: Shop, lane: int) -> None:
         shop.fetch("UPDATE wallets SET version = version + 1 WHERE program_id = %s RETURNING 1", shop.world.program_id)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batch_work, "record_outcomes", meanwhile)
+        patch.setattr(batch_work, "record_batch", meanwhile)
         process_batch(conn, lane)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from domain.messages.parts import text_of
 from domain.outbox import Message, MessageType
 from domain.processing.process import Outcome
 from domain.rules.rule import CompiledRule
@@ -32,17 +33,17 @@ def event_message(outcome: Outcome, facts: EventFacts, rules: Sequence[CompiledR
     data: dict[str, object] = {
         "event_id": str(event.id),
         "program_id": str(event.program_id),
-        "participant_id": _id(event.participant_id),
+        "participant_id": text_of(event.participant_id),
         "external_id": facts.external_id,
-        "recipient_id": _id(event.recipient_id),
+        "recipient_id": text_of(event.recipient_id),
         "idempotency_key": facts.idempotency_key,
         "event_type": facts.event_type,
         "event_timestamp": format_timestamp(event.timestamp),
         "received_at": format_timestamp(event.created_at),
         "processed_at": format_timestamp(outcome.processed_at),
         "status": outcome.status,
-        "automation_id": _id(facts.automation_id),
-        "caused_by_event_id": _id(facts.caused_by_event_id),
+        "automation_id": text_of(facts.automation_id),
+        "caused_by_event_id": text_of(facts.caused_by_event_id),
         "rules_evaluated": outcome.record.count_reached(rules),
         "rules_matched": len(outcome.matched_rule_ids),
         "matched_rule_ids": [str(id_) for id_ in outcome.matched_rule_ids],
@@ -53,9 +54,5 @@ def event_message(outcome: Outcome, facts: EventFacts, rules: Sequence[CompiledR
         failed_at = outcome.record.failed_at
         data["error_code"] = outcome.error_code
         data["error_message"] = outcome.error_message
-        data["failed_rule_id"] = _id(next((rule.id for rule in rules if rule.order == failed_at), None))
+        data["failed_rule_id"] = text_of(next((rule.id for rule in rules if rule.order == failed_at), None))
     return Message(type_of(outcome), event.organization_id, event.participant_id or event.program_id, data)
-
-
-def _id(id_: UUID | None) -> str | None:
-    return None if id_ is None else str(id_)
