@@ -18,6 +18,7 @@ from activities.fulfillments import FulfillmentActivities
 from activities.lanes import LaneActivities, SweepActivities
 from activities.redemptions import RedemptionActivities
 from activities.waking import FlowWaker
+from activities.webhook_deliveries import DeliveryActivities, Sender, open_sender
 from db.session import Database
 from runtime.log import configure_logging
 from runtime.metrics import serve_metrics
@@ -27,7 +28,7 @@ from services.clock import require_own_time
 from services.deployment import deployed_lanes
 from workflows.automation_run import AutomationRunWorkflow
 from workflows.clock import ClockWorkflow
-from workflows.contracts import LEDGER_QUEUE, DueKind
+from workflows.contracts import LEDGER_QUEUE, WEBHOOK_QUEUE, DueKind
 from workflows.due_work import DueWorkWorkflow
 from workflows.event_lane import EventLaneWorkflow
 from workflows.fulfillment import FulfillmentWorkflow
@@ -37,6 +38,9 @@ from workflows.lane_sweep import LaneSweepWorkflow
 from workflows.reconcile import ReconcileWorkflow
 from workflows.schedules import ensure_schedules
 from workflows.signals import ensure_due_work
+from workflows.webhook_endpoint import WebhookEndpointWorkflow
+from workflows.webhook_retry import WebhookRetryWorkflow
+from workflows.webhook_signals import WebhookWaker
 
 log = structlog.get_logger(__name__)
 
@@ -46,13 +50,17 @@ GRACE = timedelta(seconds=10)
 # Draining is Python's work: a second one fills the pauses in which the first waits for the database, more would only take
 # turns at the interpreter and make smaller batches.
 DRAINS_AT_ONCE = 2
+# Endpoints that are sent to at once; each waits for its receivers, and for nobody else's.
+ENDPOINTS_AT_ONCE = 500
 
 
-def build_worker(client: Client, database: Database, settings: Settings, lanes: int, executor: ThreadPoolExecutor) -> Worker:
+def build_worker(
+    client: Client, database: Database, settings: Settings, lanes: int, executor: ThreadPoolExecutor, sender: Sender
+) -> Worker:
     """The worker of the ledger queue, made on its loop: lanes, due moments, fan-outs, schedules' flows, and what they call."""
     waker = FlowWaker(client)
     lane = LaneActivities(database, waker.wake_due_work, waker.wake_hold)
-    clock = ClockActivities(database, client, lanes)
+    clock = ClockActivities(database, client, lanes, sender)
     sweep = SweepActivities(database, client, lanes, settings.sweep_seconds)
     fan_out = FanOutActivities(database, client, lanes)
     return Worker(
@@ -90,6 +98,21 @@ def build_worker(client: Client, database: Database, settings: Settings, lanes: 
     )
 
 
+def webhook_worker(client: Client, sender: Sender) -> Worker:
+    """The worker of the webhooks' queue: receivers that are slow hold up each other at most."""
+    deliveries = DeliveryActivities(sender)
+    return Worker(
+        client,
+        task_queue=WEBHOOK_QUEUE,
+        workflows=[WebhookEndpointWorkflow, WebhookRetryWorkflow],
+        activities=[deliveries.send_deliveries, deliveries.attempt_delivery],
+        max_concurrent_activities=ENDPOINTS_AT_ONCE,
+        workflow_runner=sandbox_runner(),
+        sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+        graceful_shutdown_timeout=GRACE,
+    )
+
+
 async def run(settings: Settings, stopping: asyncio.Event) -> None:
     """Work until `stopping` is set, then let running activities finish."""
     database = Database(settings.require_database_url(), pool_size=settings.database_pool_size + REDEMPTIONS_AT_ONCE)
@@ -100,16 +123,21 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
     await ensure_schedules(client, timedelta(seconds=settings.sweep_seconds))
     for kind in DueKind:
         await ensure_due_work(client, kind)
+    waker = WebhookWaker(client)
+    database.after_commit = waker.note
     with (
         contextlib.closing(database),
+        open_sender(settings, waker.tell) as sender,
         ThreadPoolExecutor(settings.database_pool_size, "activity") as executor,
         ThreadPoolExecutor(REDEMPTIONS_AT_ONCE, "redemption") as redeemers,
     ):
         redemptions = redemption_worker(client, RedemptionActivities(database).all, redeemers)
-        async with build_worker(client, database, settings, lanes, executor), redemptions:
+        ledger = build_worker(client, database, settings, lanes, executor, sender)
+        async with ledger, redemptions, webhook_worker(client, sender):
             log.info("worker_started", lanes=lanes, temporal=settings.temporal_target)
             await stopping.wait()
             log.info("worker_stopping")
+        await waker.close()
 
 
 async def main() -> None:

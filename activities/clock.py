@@ -12,9 +12,10 @@ from temporalio.client import Client
 from activities.due import post_all_due
 from activities.fulfillments import fulfillment_input, start_fulfillments
 from activities.lanes import LaneActivities
+from activities.webhook_deliveries import Sender, send_all_due
 from db.repositories import event_queue as queue
 from db.session import Database, freeze, psycopg_of
-from services import clock, fulfillments, holds, scheduled
+from services import clock, fulfillments, holds, scheduled, webhook_sending
 from services.clock import Move
 from services.holds import DatedHold
 from services.transactions import transact
@@ -38,6 +39,7 @@ class ClockActivities:
     database: Database
     client: Client
     lanes: int
+    sender: Sender
 
     @activity.defn
     def move_clock(self, call: ClockInput) -> ClockReport:
@@ -46,7 +48,7 @@ class ClockActivities:
         now = transact(self.database, lambda session: clock.begin(session, call.target))
         report = _resumed() or ClockReport(now=now, visited=call.after or now)
         here = report.visited or now
-        visit = _Visit(self.database, self.lanes, deadline, lambda: activity.heartbeat(report))
+        visit = _Visit(self.database, self.lanes, self.sender, deadline, lambda: activity.heartbeat(report))
         if not visit.finish(here):
             return report
         while here < call.target and time.monotonic() < deadline and not activity.is_worker_shutdown():
@@ -105,6 +107,7 @@ class _Visit:
 
     database: Database
     lanes: int
+    sender: Sender
     deadline: float
     beat: Callable[[], None]
 
@@ -116,6 +119,7 @@ class _Visit:
             while not transact(self.database, _is_quiet):
                 self._drain()
                 scheduled.do_what_is_due(self.database, self.lanes, self._go_on)
+                send_all_due(self.sender, self.beat, self._go_on)
         except _OutOfTime:
             return False
         return True
@@ -143,7 +147,8 @@ def _is_quiet(session: Session) -> bool:
     """Whether no event waits and none is due, by one look: other workers are at it, too, and turn the one into the other."""
     conn = psycopg_of(session)
     freeze(conn)
-    return not queue.lanes_with_events(conn) and not scheduled.is_anything_due(session)
+    busy = queue.lanes_with_events(conn) or scheduled.is_anything_due(session)
+    return not busy and not webhook_sending.is_anything_due(session)
 
 
 def _named(hold: DatedHold) -> HoldInput:

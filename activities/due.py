@@ -15,6 +15,7 @@ from temporalio.exceptions import ApplicationError
 from activities.fulfillments import reconcile_fulfillments
 from activities.lanes import is_unreachable
 from activities.waking import start_runs
+from activities.webhook_deliveries import reconcile_retries
 from db.session import Database
 from domain.money import format_amount
 from runtime.metrics import DUE_ENTRIES
@@ -144,7 +145,7 @@ class ReconcileActivities:
 
     @activity.defn
     async def reconcile_flows(self) -> ReconcileReport:
-        """Start the due work, the flows of holds near their deadline and those of fan-outs, where they don't run."""
+        """Start the due work, and the flows of holds near their deadline, of fan-outs, fulfilments and webhooks' retries."""
         for kind in DueKind:
             await ensure_due_work(self.client, kind)
         runs = await asyncio.to_thread(self._fan_outs)
@@ -160,7 +161,10 @@ class ReconcileActivities:
                 log.warning("hold_flow_failed", hold=str(hold.id), error=str(error))
                 failed += 1
         handed, stuck = await reconcile_fulfillments(self.database, self.client)
-        return ReconcileReport(holds=len(ending), runs=len(runs), fulfillments=handed, failed=failed + stuck)
+        retries, lost = await reconcile_retries(self.database, self.client)
+        return ReconcileReport(
+            holds=len(ending), runs=len(runs), fulfillments=handed, retries=retries, failed=failed + stuck + lost
+        )
 
     def _fan_outs(self) -> list[FanOutKey]:
         return transact(self.database, lambda session: fan_outs.runnable(session, RUNS_A_PASS))

@@ -21,6 +21,7 @@ PASSED_THROUGH = (
     "domain",
     "runtime",
     "workflows.contracts",
+    "workflows.contracts_webhooks",
     "workflows.policies",
     "pydantic",
     "pydantic_core",

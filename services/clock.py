@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session
 
-from db.repositories import automations, due, fulfillments
+from db.repositories import automations, due, fulfillments, webhook_sending
 from db.repositories import clock as repository
 from db.repositories.processing import ensure_partitions
 from db.session import Connection, Database, psycopg_of
@@ -36,6 +36,7 @@ KINDS = (
     DueKind(due.next_moment, due.count_moments),
     DueKind(automations.next_scheduled_moment, automations.count_scheduled_moments),
     DueKind(fulfillments.next_moment, fulfillments.count_moments),
+    DueKind(webhook_sending.next_moment, webhook_sending.count_moments),
 )
 
 

@@ -1,6 +1,5 @@
 """Real servers for the tests: one ephemeral Postgres per test process, the API on a socket, Temporal where flows run."""
 
-from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,15 +16,11 @@ from tests.support.club import Club, make_club
 from tests.support.databases import make_database
 from tests.support.examples import pytest_collection_modifyitems, pytest_terminal_summary  # noqa: F401 - hooks
 from tests.support.server import serve
-from tests.support.stack import Stack, run_stack
+from tests.support.stack import SECRET_KEY, Stack, run_stack
 
 # how long an example takes says something about the machine, nothing about the code
 hypothesis_settings.register_profile("openscrip", deadline=None)
 hypothesis_settings.load_profile("openscrip")
-
-
-# what seals secrets of webhooks
-SECRET_KEY = b64encode(bytes(range(32))).decode()
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from workflows.contracts_fulfillment import FulfillmentInput
 
 LEDGER_QUEUE = "openscrip-ledger"
 REDEMPTION_QUEUE = "openscrip-redemptions"
+WEBHOOK_QUEUE = "openscrip-webhooks"
 
 LANE_WORKFLOW = "EventLaneWorkflow"
 SWEEP_WORKFLOW = "LaneSweepWorkflow"
@@ -108,9 +109,10 @@ class LaneStatus(BaseModel):
 
 
 class SweepReport(BaseModel):
-    """Which lanes a sweep had to wake."""
+    """Which lanes a sweep had to wake, and how many webhook endpoints."""
 
     woken: list[int] = Field(default_factory=list)
+    endpoints: int = 0
 
 
 class DueKind(StrEnum):
@@ -372,9 +374,10 @@ class ClockResult(BaseModel):
 
 
 class ReconcileReport(BaseModel):
-    """What a reconciliation made sure of: how many holds near their deadline, fan-outs and fulfilments have a flow."""
+    """What a reconciliation made sure of: how many holds near their deadline, fan-outs, fulfilments and retries have a flow."""
 
     holds: int = 0
     runs: int = 0
     fulfillments: int = 0
+    retries: int = 0
     failed: int = 0

@@ -20,6 +20,8 @@ from api.routes import (
     state,
     transfers,
     wallets,
+    webhook_deliveries,
+    webhook_endpoints,
 )
 
 ROUTERS = (
@@ -40,6 +42,8 @@ ROUTERS = (
     rewards.router,
     rules.router,
     journal_entries.router,
+    webhook_endpoints.router,
+    webhook_deliveries.router,
     clock.router,
     health.router,
     docs.router,

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import SecretStr
 from temporalio.client import Client
 
 import worker
@@ -21,6 +23,9 @@ from tests.support.loop import LoopThread
 from tests.support.server import serve
 
 T = TypeVar("T")
+
+# what seals secrets of webhooks
+SECRET_KEY = SecretStr(b64encode(bytes(range(32))).decode())
 
 # A lane whose wake signal was lost is found after this long.
 SWEEP_SECONDS = 1.0
@@ -48,6 +53,8 @@ def run_stack(database_url: str, temporal: EmbeddedTemporal, data_dir: Path, **c
         rate_limit="off",
         sweep_seconds=SWEEP_SECONDS,
         database_pool_size=8,
+        secret_key=SECRET_KEY,
+        webhook_allow_private=True,
     ).model_copy(update=changed)
     with LoopThread() as loop, contextlib.closing(Database(database_url, pool_size=8)) as database:
         client = loop.run(connect(settings))

@@ -15,6 +15,7 @@ from sqlmodel import Session
 
 import worker
 from activities.redemptions import RedemptionActivities
+from activities.webhook_deliveries import open_sender
 from db.session import Database, psycopg_of
 from runtime.settings import Settings
 from runtime.temporal import connect, ensure_search_attributes
@@ -55,7 +56,8 @@ async def main(moment: str, participant: str | None = None) -> None:
     await ensure_search_attributes(client)
     with ThreadPoolExecutor(4) as executor:
         if participant is None:
-            await worker.build_worker(client, database, settings, 8, executor).run()
+            with open_sender(settings) as sender:
+                await worker.build_worker(client, database, settings, 8, executor, sender).run()
         async with redemption_worker(client, RedemptionActivities(database).all, executor):
             print("working", flush=True)
             await asyncio.Event().wait()
