@@ -24,6 +24,7 @@ from domain.webhook_attempts import Answer, Delivery
 from domain.webhook_health import MOST_AT_ONCE, BlockedReason
 from domain.webhook_message import envelope, signed_headers
 from domain.webhook_urls import UrlFlaw
+from runtime.hosts import Lookup
 from runtime.metrics import WEBHOOK_ATTEMPT_SECONDS, WEBHOOK_ATTEMPTS
 from runtime.settings import Settings, SettingsError
 from runtime.webhook_client import WebhookClient
@@ -66,8 +67,9 @@ Told = Callable[[Sequence[RetryInput]], None]
 class Post:
     """Makes single attempts on the caller's thread: checks the address, signs, posts."""
 
-    def __init__(self, settings: Settings, client: WebhookClient | None = None) -> None:
+    def __init__(self, settings: Settings, client: WebhookClient | None = None, lookup: Lookup | None = None) -> None:
         self._settings = settings
+        self._lookup = lookup
         self._secrets = WebhookSecrets(settings)
         self._client = client or WebhookClient(max_connections=ATTEMPTS_AT_ONCE)
 
@@ -83,7 +85,7 @@ class Post:
         """The answer to one attempt."""
         began = time.monotonic()
         try:
-            addresses = addresses_of(url, is_private_allowed=self._settings.webhook_allow_private)
+            addresses = addresses_of(url, is_private_allowed=self._settings.webhook_allow_private, lookup=self._lookup)
         except UrlFlaw as flaw:
             return Answer(error=f"forbidden address: {flaw}")
         created_at = claimed.key.created_at

@@ -23,6 +23,8 @@ from workflows.hold import HoldWorkflow
 from workflows.lane_sweep import LaneSweepWorkflow
 from workflows.reconcile import ReconcileWorkflow
 from workflows.redemption import RedemptionReversalWorkflow, RedemptionWorkflow
+from workflows.webhook_endpoint import WebhookEndpointWorkflow
+from workflows.webhook_retry import WebhookRetryWorkflow
 
 RECORDED = sorted(HISTORIES.glob("*.json"))
 FLOWS = (
@@ -36,6 +38,8 @@ FLOWS = (
     RedemptionWorkflow,
     RedemptionReversalWorkflow,
     FulfillmentWorkflow,
+    WebhookEndpointWorkflow,
+    WebhookRetryWorkflow,
 )
 
 
