@@ -24,6 +24,10 @@ setup: .venv/.dev ## Make the virtual environment with everything for developmen
 up: .venv/.runtime ## Run everything on this machine; Ctrl-C stops it
 	@$(PY) -m cli up
 
+.PHONY: listen
+listen: .venv/.runtime ## Show the webhooks of `OPENSCRIP_WEBHOOK_ALLOW_PRIVATE=1 make up`, verified
+	@$(PY) -m cli webhooks listen --register
+
 .PHONY: test
 test: lint types ## Check style, types and imports, and run the whole test suite
 	$(PYTEST) -n $(JOBS) --dist loadgroup
@@ -58,6 +62,10 @@ replay: .venv/.dev ## Replay recorded workflow histories
 .PHONY: bench
 bench: .venv/.runtime ## Measure throughput and latency against pgbench on this machine
 	$(PY) -m cli bench
+
+.PHONY: rush
+rush: .venv/.dev ## Send 10,000 redemptions by 500 clients at a reward's last 100 units
+	OPENSCRIP_RUSH=10000x500 $(PYTEST) -s tests/e2e/test_reward_rush.py
 
 .PHONY: load
 load: .venv/.runtime ## Send load to a running stack

@@ -19,8 +19,9 @@ from activities.lanes import LaneActivities, SweepActivities
 from activities.redemptions import RedemptionActivities
 from activities.waking import FlowWaker
 from activities.webhook_deliveries import DeliveryActivities, Sender, open_sender
+from activities.webhooks import FulfillmentSender, WebhookActivities
 from db.session import Database
-from runtime.log import configure_logging
+from runtime.log import configure_logging, warn_without_secret_key
 from runtime.metrics import serve_metrics
 from runtime.settings import Settings, SettingsError, get_settings
 from runtime.temporal import connect, ensure_search_attributes, sandbox_runner
@@ -28,7 +29,7 @@ from services.clock import require_own_time
 from services.deployment import deployed_lanes
 from workflows.automation_run import AutomationRunWorkflow
 from workflows.clock import ClockWorkflow
-from workflows.contracts import LEDGER_QUEUE, WEBHOOK_QUEUE, DueKind
+from workflows.contracts import DELIVERY_QUEUE, LEDGER_QUEUE, WEBHOOK_QUEUE, DueKind
 from workflows.due_work import DueWorkWorkflow
 from workflows.event_lane import EventLaneWorkflow
 from workflows.fulfillment import FulfillmentWorkflow
@@ -52,15 +53,19 @@ GRACE = timedelta(seconds=10)
 DRAINS_AT_ONCE = 2
 # Endpoints that are sent to at once; each waits for its receivers, and for nobody else's.
 ENDPOINTS_AT_ONCE = 500
+# Webhooks are waited for, mostly: many threads, which seldom need the database and never while they wait.
+WEBHOOKS_AT_ONCE = 64
+WEBHOOK_CONNECTIONS = 4
 
 
 def build_worker(
-    client: Client, database: Database, settings: Settings, lanes: int, executor: ThreadPoolExecutor, sender: Sender
+    client: Client, database: Database, settings: Settings, lanes: int, executor: ThreadPoolExecutor, deliveries: Sender
 ) -> Worker:
     """The worker of the ledger queue, made on its loop: lanes, due moments, fan-outs, schedules' flows, and what they call."""
     waker = FlowWaker(client)
+    sender = FulfillmentSender(database, settings)
     lane = LaneActivities(database, waker.wake_due_work, waker.wake_hold)
-    clock = ClockActivities(database, client, lanes, sender)
+    clock = ClockActivities(database, client, lanes, sender, deliveries)
     sweep = SweepActivities(database, client, lanes, settings.sweep_seconds)
     fan_out = FanOutActivities(database, client, lanes)
     return Worker(
@@ -98,12 +103,24 @@ def build_worker(
     )
 
 
-def webhook_worker(client: Client, sender: Sender) -> Worker:
+def webhook_worker(client: Client, database: Database, settings: Settings, executor: ThreadPoolExecutor) -> Worker:
     """The worker of the webhooks' queue: receivers that are slow hold up each other at most."""
-    deliveries = DeliveryActivities(sender)
     return Worker(
         client,
         task_queue=WEBHOOK_QUEUE,
+        activities=[WebhookActivities(FulfillmentSender(database, settings)).attempt_fulfillment],
+        activity_executor=executor,
+        max_concurrent_activities=WEBHOOKS_AT_ONCE,
+        graceful_shutdown_timeout=GRACE,
+    )
+
+
+def delivery_worker(client: Client, sender: Sender) -> Worker:
+    """The worker of the queue of messages: endpoints have slots of their own, whatever fulfilments wait for."""
+    deliveries = DeliveryActivities(sender)
+    return Worker(
+        client,
+        task_queue=DELIVERY_QUEUE,
         workflows=[WebhookEndpointWorkflow, WebhookRetryWorkflow],
         activities=[deliveries.send_deliveries, deliveries.attempt_delivery],
         max_concurrent_activities=ENDPOINTS_AT_ONCE,
@@ -127,13 +144,17 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
     database.after_commit = waker.note
     with (
         contextlib.closing(database),
-        open_sender(settings, waker.tell) as sender,
+        open_sender(settings, waker.tell) as deliveries,
+        contextlib.closing(Database(settings.require_database_url(), pool_size=WEBHOOK_CONNECTIONS)) as outward,
+        ThreadPoolExecutor(WEBHOOKS_AT_ONCE, "webhook") as callers,
         ThreadPoolExecutor(settings.database_pool_size, "activity") as executor,
         ThreadPoolExecutor(REDEMPTIONS_AT_ONCE, "redemption") as redeemers,
     ):
         redemptions = redemption_worker(client, RedemptionActivities(database).all, redeemers)
-        ledger = build_worker(client, database, settings, lanes, executor, sender)
-        async with ledger, redemptions, webhook_worker(client, sender):
+        outward.after_commit = waker.note
+        webhooks = webhook_worker(client, outward, settings, callers)
+        ledger = build_worker(client, database, settings, lanes, executor, deliveries)
+        async with ledger, redemptions, webhooks, delivery_worker(client, deliveries):
             log.info("worker_started", lanes=lanes, temporal=settings.temporal_target)
             await stopping.wait()
             log.info("worker_stopping")
@@ -144,6 +165,7 @@ async def main() -> None:
     """Run until SIGINT or SIGTERM."""
     settings = get_settings()
     configure_logging(settings)
+    warn_without_secret_key(settings)
     serve_metrics(settings)
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

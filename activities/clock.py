@@ -3,30 +3,35 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlmodel import Session
 from temporalio import activity
 from temporalio.client import Client
 
 from activities.due import post_all_due
-from activities.fulfillments import fulfillment_input, start_fulfillments
+from activities.fulfillments import attempt_all, expire_all, fulfillment_input, start_fulfillments
 from activities.lanes import LaneActivities
 from activities.webhook_deliveries import Sender, send_all_due
+from activities.webhooks import FulfillmentSender
 from db.repositories import event_queue as queue
 from db.session import Database, freeze, psycopg_of
-from services import clock, fulfillments, holds, scheduled, webhook_sending
+from services import clock, fulfillment_attempts, fulfillments, holds, scheduled, webhook_sending
 from services.clock import Move
 from services.holds import DatedHold
 from services.transactions import transact
-from workflows.contracts import ClockInput, ClockReport, DrainInput, DueKind, HoldInput
+from workflows.contracts import DrainInput, DueKind
+from workflows.contracts_clock import ClockInput, ClockReport
 from workflows.contracts_fulfillment import FulfillmentInput
+from workflows.contracts_hold import HoldInput
 from workflows.signals import RPCError, ensure_due_work, start_hold
 
 # One call works for about this long, so that its flow shows where the clock is.
 SLICE_SECONDS = 2.0
 # Somebody else drains the lane, or an event waits for another attempt.
 WAIT_SECONDS = 0.02
+# What comes later than this after a move is seen to by the reconciliation.
+NEAR = timedelta(minutes=2)
 # Flows of holds, and as many of fulfilments, that one call has woken: their ids travel in its report. What is due is done in
 # any case; a flow that isn't woken ends when its own timer does.
 MOST_PASSED_HOLDS = 500
@@ -39,7 +44,8 @@ class ClockActivities:
     database: Database
     client: Client
     lanes: int
-    sender: Sender
+    sender: FulfillmentSender
+    deliveries: Sender
 
     @activity.defn
     def move_clock(self, call: ClockInput) -> ClockReport:
@@ -48,7 +54,7 @@ class ClockActivities:
         now = transact(self.database, lambda session: clock.begin(session, call.target))
         report = _resumed() or ClockReport(now=now, visited=call.after or now)
         here = report.visited or now
-        visit = _Visit(self.database, self.lanes, self.sender, deadline, lambda: activity.heartbeat(report))
+        visit = _Visit(self.database, self.lanes, self.sender, self.deliveries, deadline, lambda: activity.heartbeat(report))
         if not visit.finish(here):
             return report
         while here < call.target and time.monotonic() < deadline and not activity.is_worker_shutdown():
@@ -71,8 +77,11 @@ class ClockActivities:
         def work(session: Session) -> tuple[_Passed, Move]:
             move = clock.advance(session, after, target)
             passed = [_named(hold) for hold in holds.ending_between(session, after, move.moment, room)]
-            waiting = fulfillments.ended_between(session, after, move.moment, room)
-            return _Passed(passed, [fulfillment_input(key) for key in waiting]), move
+            # where the move ends, those that come soon: their flows sleep by the clock as it was
+            until = move.moment if move.is_due else move.moment + NEAR
+            waiting = fulfillments.ended_between(session, after, until, room)
+            waiting += fulfillment_attempts.due_between(session, after, until, room)
+            return _Passed(passed, [fulfillment_input(key) for key in waiting[:room]]), move
 
         return transact(self.database, work)
 
@@ -107,7 +116,8 @@ class _Visit:
 
     database: Database
     lanes: int
-    sender: Sender
+    sender: FulfillmentSender
+    deliveries: Sender
     deadline: float
     beat: Callable[[], None]
 
@@ -115,11 +125,12 @@ class _Visit:
         """Do it all; False when that needs longer."""
         try:
             post_all_due(self.database, moment, self._go_on)
-            fulfillments.expire_all(self.database, self._go_on)
+            expire_all(self.database, self._go_on)
+            attempt_all(self.sender, self._go_on)
             while not transact(self.database, _is_quiet):
                 self._drain()
                 scheduled.do_what_is_due(self.database, self.lanes, self._go_on)
-                send_all_due(self.sender, self.beat, self._go_on)
+                send_all_due(self.deliveries, self.beat, self._go_on)
         except _OutOfTime:
             return False
         return True

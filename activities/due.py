@@ -23,7 +23,8 @@ from services import due, fan_outs, holds
 from services.fan_outs import FanOutKey
 from services.holds import DatedHold, HoldRow
 from services.transactions import transact
-from workflows.contracts import DueKind, DueReport, HoldInput, HoldReport, HoldState, ReconcileReport
+from workflows.contracts import DueKind, DueReport, ReconcileReport
+from workflows.contracts_hold import HoldInput, HoldReport, HoldState
 from workflows.signals import RPCError, ensure_due_work, start_hold
 
 log = structlog.get_logger(__name__)

@@ -1,18 +1,24 @@
 """What flows of fulfilments call, and starting these flows from a worker."""
 
 import asyncio
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
+from uuid import UUID
 
 import structlog
+from sqlmodel import Session
 from temporalio import activity
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
+from activities.lanes import is_unreachable
+from activities.webhooks import FulfillmentSender
 from db.session import Database
-from services import fulfillments
-from services.fulfillments import FulfillmentKey
+from services import fulfillment_attempts, fulfillments
+from services.fulfillments import FulfillmentKey, RequestRow
 from services.redemption_views import redemption_body
 from services.transactions import transact
 from workflows.contracts_fulfillment import FulfillmentInput, FulfillmentReport, FulfillmentState
@@ -25,6 +31,9 @@ HORIZON = timedelta(seconds=120)
 # A flow that was made sure of this long ago is made sure of again: Temporal may have lost it.
 CHECKED_FOR = timedelta(hours=1)
 A_PASS = 500
+PAGE = 100
+# Somebody else is at it.
+WAIT_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,58 @@ class FulfillmentActivities:
             ledger_status=redemption.status,
             expires_at=redemption.fulfillment_expires_at,
             deadline_in_seconds=found.until_deadline,
+            **_attempts(found.request),
         )
+
+
+def _attempts(request: RequestRow | None) -> dict[str, Any]:
+    """What the report tells of a webhook's attempts."""
+    if request is None:
+        return {}
+    return {
+        "attempt_count": request.attempt_count,
+        "attempt_in_seconds": request.seconds_left,
+        "next_attempt_at": request.next_attempt_at,
+        "last_response_status": request.last_response_status,
+        "last_error": request.last_error,
+    }
+
+
+def expire_all(database: Database, go_on: Callable[[], None]) -> None:
+    """Carry out every deadline that has passed, each in a short transaction, with a call of `go_on` after it."""
+
+    def expire(key: FulfillmentKey) -> bool:
+        return transact(database, lambda session: fulfillments.expire(session, key.organization_id, key.redemption_id))
+
+    _do_all(database, fulfillments.past_deadline, expire, go_on)
+
+
+def attempt_all(sender: FulfillmentSender, go_on: Callable[[], None]) -> None:
+    """Make every attempt that is due, with a call of `go_on` after each; waits for those that somebody else makes."""
+    _do_all(sender.database, fulfillment_attempts.due_now, lambda key: sender.make(key) is not None, go_on)
+
+
+def _do_all(
+    database: Database,
+    find: Callable[[Session, int, Collection[UUID]], list[FulfillmentKey]],
+    do: Callable[[FulfillmentKey], bool],
+    go_on: Callable[[], None],
+) -> None:
+    """Do what is found until nothing is; a culprit is left alone and doesn't hold up the others."""
+    failed: set[UUID] = set()
+    while keys := transact(database, lambda session: find(session, PAGE, failed)):
+        done = False
+        for key in keys:
+            try:
+                done |= do(key)
+            except Exception as error:
+                if is_unreachable(error):
+                    raise
+                log.warning("fulfillment_failed", redemption=str(key.redemption_id), error=type(error).__name__, exc_info=True)
+                failed.add(key.redemption_id)
+            go_on()
+        if not done:
+            time.sleep(WAIT_SECONDS)
 
 
 def fulfillment_input(key: FulfillmentKey) -> FulfillmentInput:

@@ -19,7 +19,7 @@ from services.reversals import Reversing
 from services.state import Author
 from services.tickets import Ticket
 from services.transactions import transact
-from workflows.contracts import LotLine, RedemptionInput, RedemptionResult, ReversalInput
+from workflows.contracts_redemption import LotLine, RedemptionInput, RedemptionResult, ReversalInput
 
 # An operator sees this many lots; the books have them all.
 SHOWN_LOTS = 20
@@ -30,12 +30,16 @@ Told = Callable[[UUID, RedemptionResult], None]
 
 @dataclass(frozen=True, slots=True)
 class RedemptionActivities:
-    """Redeems and reverses, with the database of this worker; `told`, if there is one, hears of it right after the commit."""
+    """Redeems and reverses, with the database of this worker; `told`, if there is one, hears of it right after the commit.
+
+    Nothing interrupts them, not even the loss of their task: an exception from outside, at any line, would break a connection
+    in the middle of its protocol. Their statements end at the request's `valid_until` by themselves.
+    """
 
     database: Database
     told: Told | None = None
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def redeem(self, call: RedemptionInput) -> RedemptionResult:
         """Redeem; refusals are failures that aren't retried."""
         ticket = _ticket(call, call.redemption_id)
@@ -44,7 +48,7 @@ class RedemptionActivities:
             done = transact(self.database, lambda session: redemptions.carry_out(session, ticket, wanted, call.valid_until))
         return self._tell(ticket, _result(done.outcome, done.symbol, done.lots))
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def reverse_redemption(self, call: ReversalInput) -> RedemptionResult:
         """Reverse; refusals are failures that aren't retried."""
         ticket = _ticket(call, call.reversal_id)

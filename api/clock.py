@@ -13,8 +13,7 @@ from db.session import Database
 from domain.errors import ServiceUnavailable
 from services import clock
 from services.transactions import transact
-from workflows import contracts
-from workflows.contracts import ClockInput, ClockResult
+from workflows.contracts_clock import CLOCK_WORKFLOW_ID, ClockInput, ClockResult
 from workflows.signals import RPCError, start_clock
 
 MOVE_SECONDS = 60.0
@@ -57,7 +56,7 @@ class ClockMover:
                 try:
                     handle = await start_clock(self._client, wanted, timedelta(seconds=seconds))
                 except WorkflowAlreadyStartedError:
-                    await self._ended(self._client.get_workflow_handle(contracts.CLOCK_WORKFLOW_ID))
+                    await self._ended(self._client.get_workflow_handle(CLOCK_WORKFLOW_ID))
                     return None
                 return await handle.result()
         except (TimeoutError, WorkflowFailureError, RPCError, RuntimeError) as error:

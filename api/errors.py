@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from api.jsontext import path_text
 from api.responses import Json
 from domain.errors import DomainError, NotFound, ServiceUnavailable
+from runtime.settings import SettingsError
 from services.transactions import is_transient
 
 logger = logging.getLogger(__name__)
@@ -129,9 +130,12 @@ def render(error: DomainError, request_id: str) -> Json:
 
 
 def as_refusal(error: Exception, request_id: str) -> DomainError:
-    """What the client is told: a refusal as it is, an unreachable database as 503, anything else as a logged 500."""
+    """What the client is told: a refusal as it is, a missing setting or unreachable database as 503, the rest as a logged 500."""
     if isinstance(error, DomainError):
         return error
+    if isinstance(error, SettingsError):
+        logger.error("a setting is missing: %s", error, extra={"request_id": request_id})
+        return ServiceUnavailable(f"The server isn't set up for this: {error}")
     if _is_unreachable(error):
         logger.warning("the database can't answer: %s", error, extra={"request_id": request_id})
         return ServiceUnavailable()

@@ -1,10 +1,10 @@
 """The API description: tags, documented errors, the key scheme, and the router every resource starts from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from inspect import Parameter, Signature, cleandoc
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Body, FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
@@ -102,12 +102,10 @@ _RECEIVED = "Any 2xx within 15 seconds: the message was delivered"
 
 
 def _receiver(type_: MessageType) -> Any:
-    example = {type_.value: {"summary": type_.value, "value": EXAMPLES[type_]}}
-
     def receive(**_: Any) -> None:
         raise AssertionError("described only")
 
-    parameter = Parameter("body", Parameter.KEYWORD_ONLY, annotation=Annotated[posted(type_), Body(openapi_examples=example)])
+    parameter = Parameter("body", Parameter.KEYWORD_ONLY, annotation=posted(type_))
     receive.__signature__ = Signature([parameter], return_annotation=None)  # type: ignore[attr-defined]
     return receive
 
@@ -130,8 +128,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for path, operations in document["paths"].items():
             for operation in operations.values():
                 _finish(path, operation)
-        for receiving in document["webhooks"].values():
-            receiving["post"]["responses"].pop("422", None)
+        for type_ in MESSAGES:
+            _finish_webhook(document["webhooks"][type_.value]["post"], EXAMPLES[type_])
         for name in ("HTTPValidationError", "ValidationError"):
             document["components"]["schemas"].pop(name, None)
         app.openapi_schema = document
@@ -142,6 +140,12 @@ def _finish(path: str, operation: dict[str, Any]) -> None:
     operation["responses"].pop("422", None) if _is_framework_422(operation) else None
     if path.startswith("/v1/"):
         operation["security"] = [{"bearer": []}, {"header": []}]
+
+
+def _finish_webhook(operation: dict[str, Any], example: Mapping[str, Any]) -> None:
+    # put in here, because the framework drops what is null from examples, too
+    operation["requestBody"]["content"]["application/json"]["example"] = example
+    del operation["responses"]["422"]
 
 
 def _is_framework_422(operation: dict[str, Any]) -> bool:

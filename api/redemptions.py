@@ -1,8 +1,8 @@
 """The API's side of redemptions: look, start a flow, wait for its answer without holding a connection, look once more.
 
 After `OPENSCRIP_REDEMPTION_TIMEOUT` the answer is 503, and final: by then the flow may not do it any more, and the last look
-has waited for whoever still did. That time begins with the request's turn: a crowd is served one after the other, and each
-looks again when its turn comes, so that those for whom nothing is left cost no flow.
+has waited for whoever still did. A crowd is served one after the other, and that time begins anew whenever a flow answers one
+of them; who waits looks again when one of them is refused, so that those for whom nothing is left cost no flow.
 """
 
 import asyncio
@@ -20,16 +20,18 @@ from sqlmodel import Session
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlreadyStartedError
 
-from api.turns import Turns
+from api.looks import Looks, Seen
+from api.turns import NobodyGotOnError, Turn, Turns
 from db.session import Database
 from domain.errors import DomainError, ServiceUnavailable
 from domain.refusals import refusal_of
 from runtime.settings import Settings
 from runtime.temporal import connect
 from services.idempotency import Outcome
+from services.redemptions import Glance
 from services.tickets import Outlook
 from services.transactions import transact
-from workflows.contracts import RedemptionResult
+from workflows.contracts_redemption import RedemptionResult
 from workflows.signals import RPCError
 
 log = structlog.get_logger(__name__)
@@ -52,13 +54,17 @@ Handle = WorkflowHandle[Any, RedemptionResult]
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """One request: how to look (within so many milliseconds), how to look at the end, how to start its flow; what it makes."""
+    """One request: how to look (within so many milliseconds), how to look at the end, how to start its flow; what it makes.
+
+    With a `glance` it looks together with others, and by itself only where something due has to be written.
+    """
 
     look: Callable[[Session, int], Outlook]
     last_look: Callable[[Session, Outlook], Outlook]
     start: Callable[[Client, Outlook, datetime], Awaitable[Handle]]
     workflow_id: str
     id: UUID
+    glance: Glance | None = None
 
 
 class Redeemer:
@@ -70,14 +76,16 @@ class Redeemer:
         self._timeout = settings.redemption_timeout
         self._loop = asyncio.get_running_loop()
         self._turns = Turns(AT_ONCE, self._timeout, LONGEST_WAIT_SECONDS)
+        self._looks = Looks(database, self._timeout)
         self._told: dict[UUID, asyncio.Future[RedemptionResult]] = {}
         self._client: asyncio.Future[Client] = self._loop.create_future()
         self._connecting = asyncio.create_task(self._connect())
 
     async def close(self) -> None:
-        """Stop connecting."""
+        """Stop connecting, and end the looks."""
         self._connecting.cancel()
         await asyncio.gather(self._connecting, return_exceptions=True)
+        await self._looks.close()
 
     async def client(self) -> Client:
         """The connection, once there is one; a worker that shares it gets flows without a detour."""
@@ -106,44 +114,47 @@ class Redeemer:
         first, began = await self._look(errand, self._timeout)
         if first.answer is not None:
             return first.answer
-        async with self._turns.take() as has_waited:
-            deadline = (self._loop.time() if has_waited else began) + self._timeout
-            try:
-                outcome = await self._carry_out(errand, None if has_waited else first, deadline)
-            except DomainError:
-                self._turns.got_on()
-                raise
-            if outcome is not None:
-                self._turns.got_on()
-                return outcome
-        return await self._at_last(errand, first)
+        try:
+            async with self._turns.take(began, partial(self._look, errand, self._timeout)) as turn:
+                outcome = await self._carry_out(errand, None if turn.has_waited else first, turn)
+        except NobodyGotOnError:
+            return await self._without_a_turn(errand)
+        except DomainError:
+            self._turns.tell()
+            raise
+        return await self._at_last(errand, first) if outcome is None else outcome
 
-    async def _carry_out(self, errand: Errand, outlook: Outlook | None, deadline: float) -> Outcome | None:
+    async def _carry_out(self, errand: Errand, outlook: Outlook | None, turn: Turn) -> Outcome | None:
         """Look, unless there is a fresh outlook, and start flows until one does it; None when the time is over."""
-        while self._loop.time() < deadline:
-            outlook = outlook or (await self._look(errand, deadline - self._loop.time()))[0]
-            if outlook.answer is not None:
-                return outlook.answer
+        while (deadline := turn.deadline()) > self._loop.time():
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(deadline):
+                    outlook = outlook or (await self._look(errand, deadline - self._loop.time(), is_first=True)).outlook
+                    if outlook.answer is not None:
+                        return outlook.answer
                     result = await self._attempt(errand, outlook, deadline)
                     if result is not None:
                         return Outcome(result.answer, is_replay=result.is_replay)
             outlook = None
         return None
 
-    async def _look(self, errand: Errand, seconds: float) -> tuple[Outlook, float]:
+    async def _look(self, errand: Errand, seconds: float, *, is_first: bool = False) -> Seen:
         """What there is to see, and when the look began, which may be long after it was asked for; a refusal is raised."""
+        seen = None if errand.glance is None else await self._looks.look(errand.glance, is_first=is_first)
+        if seen is None or seen.outlook.is_due:
+            seen = await self._look_alone(errand, seconds)
+        if seen.outlook.refusal is not None:
+            raise seen.outlook.refusal
+        return seen
+
+    async def _look_alone(self, errand: Errand, seconds: float) -> Seen:
         began: list[float] = []
 
         def look(session: Session) -> Outlook:
             began.append(self._loop.time())
             return errand.look(session, max(1, int(1000 * seconds)))
 
-        outlook = await self._transact(look)
-        if outlook.refusal is not None:
-            raise outlook.refusal
-        return outlook, began[0]
+        return Seen(await self._transact(look), began[0])
 
     async def _attempt(self, errand: Errand, outlook: Outlook, deadline: float) -> RedemptionResult | None:
         """One start of the flow; its refusal is raised.
@@ -160,11 +171,13 @@ class Redeemer:
             except WorkflowAlreadyStartedError:
                 with suppress(WorkflowFailureError):
                     await client.get_workflow_handle(errand.workflow_id).result()
+                self._turns.got_on()
                 return None
-            return await _first(told, handle)
+            return self._got_on(await _first(told, handle))
         except (WorkflowFailureError, RPCError, RuntimeError) as error:
             refusal = _refusal(error)
             if refusal is not None:
+                self._turns.got_on()
                 raise refusal from None
             # It may have been started, or done, all the same: the next look, or the last one, tells.
             log.warning("redemption_not_done", workflow=errand.workflow_id, error=str(error))
@@ -173,11 +186,25 @@ class Redeemer:
         finally:
             self._told.pop(errand.id, None)
 
+    def _got_on(self, result: RedemptionResult) -> RedemptionResult:
+        self._turns.got_on()
+        return result
+
     async def _at_last(self, errand: Errand, first: Outlook) -> Outcome:
-        """Its time is over."""
+        """Its time is over, and so is that of its flows: it was done, or it won't be."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_LOOK_SECONDS):
                 outlook = await self._transact(lambda session: errand.last_look(session, first))
+                if outlook.answer is not None:
+                    return outlook.answer
+                await self._look(errand, LAST_LOOK_SECONDS, is_first=True)
+        raise ServiceUnavailable
+
+    async def _without_a_turn(self, errand: Errand) -> Outcome:
+        """Its time is over before it began: still, what needs no flow is answered."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_LOOK_SECONDS):
+                outlook, _ = await self._look(errand, LAST_LOOK_SECONDS, is_first=True)
                 if outlook.answer is not None:
                     return outlook.answer
         raise ServiceUnavailable

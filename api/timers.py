@@ -16,8 +16,9 @@ from domain.ledger.accounts import Bucket
 from domain.ledger.credit import When
 from runtime.metrics import TIMER_CALLS
 from services.movements import Adjusted, Adjustment, AdjustType, Moved, Movement, Operation
-from workflows.contracts import DueKind, HoldInput, HoldSignal
+from workflows.contracts import DueKind
 from workflows.contracts_fulfillment import FulfillmentInput, FulfillmentSignal
+from workflows.contracts_hold import HoldInput, HoldSignal
 from workflows.signals import RPCError, ensure_due_work, start_fulfillment, start_hold, tell_fulfillment, tell_hold
 
 log = structlog.get_logger(__name__)

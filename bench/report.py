@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.facts import OTHERS
-from bench.results import BASELINE_AIM, BUDGETS, LATENCY_AIMS, RULES_BUDGET, Figure, Results
+from bench.results import BASELINE_AIM, BUDGETS, LATENCY_AIMS, REDEMPTION_AIM, RULES_BUDGET, Figure, RedemptionTimes, Results
 
 TITLES = {
     Figure.BATCH: "batch ingest",
@@ -19,6 +19,8 @@ def print_results(console: Console, results: Results) -> None:
     console.print(throughput(results))
     if results.latency is not None:
         console.print(latency(results))
+    if results.redemptions is not None:
+        console.print(redemptions(results.redemptions))
     if results.cpu_per_transaction():
         console.print(processor_time(results))
     machine = results.machine
@@ -79,6 +81,17 @@ def latency(results: Results) -> Table:
     table.add_row("HTTP answer", f"{found.answer_p50:.1f}", f"{found.answer_p99:.1f}", "")
     aims = ", ".join(f"p{percent} {aim:g}" for percent, aim in LATENCY_AIMS.items())
     table.add_row("accepted to posted", f"{found.posted_p50:.1f}", f"{found.posted_p99:.1f}", aims)
+    return table
+
+
+def redemptions(found: RedemptionTimes) -> Table:
+    """A redemption's answer beside the bare debit."""
+    title = f"Redemptions by one client, {found.redemptions}, ms: p50 is {found.ratio:.1f} x a bare debit in SQL"
+    table = Table(title=title, title_justify="left")
+    for heading in ("", "p50", "p99", "aim on an idle machine"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    table.add_row("HTTP answer", f"{found.p50:.1f}", f"{found.p99:.1f}", f"p50 {REDEMPTION_AIM:g}")
+    table.add_row("bare debit", f"{found.bare_p50:.1f}", f"{found.bare_p99:.1f}", "")
     return table
 
 

@@ -16,6 +16,7 @@ class Figure(StrEnum):
     RULES = "rules"
     SINGLE = "single"
     LATENCY = "latency"
+    REDEMPTIONS = "redemptions"
     BASELINE = "baseline"
 
 
@@ -34,6 +35,8 @@ RULES_BUDGET = 0.6
 BASELINE_AIM = 15.0
 # Milliseconds from acceptance to visible effects, on an idle machine with two cores.
 LATENCY_AIMS = {50: 30.0, 99: 150.0}
+# The same for a redemption, from the request to its answer.
+REDEMPTION_AIM = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,22 @@ class Latency:
     posted_p99: float
 
 
+@dataclass(frozen=True, slots=True)
+class RedemptionTimes:
+    """Milliseconds of redemptions by one client, one after the other, and of bare debits in SQL."""
+
+    redemptions: int
+    p50: float
+    p99: float
+    bare_p50: float
+    bare_p99: float
+
+    @property
+    def ratio(self) -> float:
+        """How many bare debits a redemption takes."""
+        return self.p50 / self.bare_p50
+
+
 @dataclass(slots=True)
 class Results:
     """Everything of one run."""
@@ -78,6 +97,7 @@ class Results:
     pgbench_cpu_ms: list[dict[str, float]] = field(default_factory=list)
     runs: dict[Figure, list[Run]] = field(default_factory=dict)
     latency: Latency | None = None
+    redemptions: RedemptionTimes | None = None
     deadlocks: int = 0
     seconds: float = 0.0
 
@@ -148,6 +168,9 @@ class Results:
             },
             "figures": figures,
             "latency_ms": None if self.latency is None else asdict(self.latency),
+            "redemptions_ms": None
+            if self.redemptions is None
+            else asdict(self.redemptions) | {"ratio_to_bare": round(self.redemptions.ratio, 2)},
             "rules_to_batch": self.rules_to_batch(),
             "deadlocks": self.deadlocks,
             "missed": self.missed(),

@@ -9,6 +9,7 @@ import httpx
 from bench import facts
 from bench.pgbench import PgBench
 from bench.plan import BATCH, EVENT_TYPE, Plan, Report, read_report, signs, write
+from bench.redemptions import measure as measure_redemptions
 from bench.results import Figure, Latency, Results, Run, percentile
 from bench.server import BenchStack
 from bench.world import POLL_SECONDS, Books, Deadline, World, create_world, require
@@ -22,6 +23,7 @@ PACED_RATE = 20.0
 # The baseline is so slow that a few hundred events say enough.
 SINGLE_SHARE, BASELINE_SHARE, LEAST_EVENTS = 3, 30, 20
 LATENCY_ROUNDS = 3
+REDEMPTIONS_PER_SECOND = 50
 WARM_TYPE = "hello"
 
 
@@ -85,6 +87,8 @@ class Bench:
                     self._yardstick()
         if Figure.LATENCY in self._options.figures:
             self._latency()
+        if Figure.REDEMPTIONS in self._options.figures:
+            self._redemptions()
         if Figure.BASELINE in self._options.figures:
             self._baseline()
             self._yardstick()
@@ -95,9 +99,12 @@ class Bench:
 
     # ---------------------------------------------------------------- set-up
     def _prepare_world(self) -> World:
-        headers = {"Authorization": f"Bearer {self._stack.api_key}"}
-        with httpx.Client(base_url=self._stack.settings.api_url, headers=headers, timeout=30, trust_env=False) as client:
+        with self._client() as client:
             return create_world(client)
+
+    def _client(self) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self._stack.api_key}"}
+        return httpx.Client(base_url=self._stack.settings.api_url, headers=headers, timeout=30, trust_env=False)
 
     def _warm_up(self) -> None:
         """An event without effects for every member: creates and enrols them, and wakes every lane once."""
@@ -155,6 +162,13 @@ class Bench:
         latency = Latency(PACED_RATE, events, *(round(value, 2) for value in found))
         self._results.latency = latency
         self._stack.say(f"  latency   {latency.posted_p50:8.1f} ms p50, {latency.posted_p99:.1f} ms p99 at {PACED_RATE:.0f}/s")
+
+    def _redemptions(self) -> None:
+        times = REDEMPTIONS_PER_SECOND * self._options.seconds
+        with self._client() as client:
+            found = measure_redemptions(client, self._stack.dsn, self._world.program_id, times)
+        self._results.redemptions = found
+        self._stack.say(f"  redeem    {found.p50:8.1f} ms p50, {found.p99:.1f} ms p99, {found.ratio:.1f} x a bare debit")
 
     # --------------------------------------------------------------- driving
     def _plan(

@@ -103,7 +103,8 @@ def check_binaries() -> Iterator[Finding]:
 def check_secrets(settings: Settings) -> Iterator[Finding]:
     """The secret key and the modes of the files that keep secrets."""
     if settings.secret_key is None:
-        yield Finding("secret key", Verdict.NOTE, "unset", "`make up` makes one; a deployment sets OPENSCRIP_SECRET_KEY")
+        hint = "`make up` makes one; a deployment sets OPENSCRIP_SECRET_KEY, the same for API and workers"
+        yield Finding("secret key", Verdict.NOTE, "unset: what needs a webhook's secret answers 503", hint)
     else:
         yield Finding("secret key", Verdict.OK, "set")
     for name in ("secret.key", "demo.key", "postgres.password"):

@@ -9,7 +9,7 @@ from api.flows import event_flow
 from cli.local import local_settings
 from cli.redemptions import hosted_redemptions
 from db.session import Database
-from runtime.log import configure_logging
+from runtime.log import configure_logging, warn_without_secret_key
 from services.clock import require_own_time
 
 DRAIN_SECONDS = 10
@@ -20,6 +20,7 @@ def run(host: str | None, port: int | None) -> None:
     """Serve until SIGTERM or Ctrl-C, then finish the requests that are under way."""
     settings = local_settings()
     configure_logging(settings)
+    warn_without_secret_key(settings)
     with closing(Database(settings.require_database_url(), pool_size=1)) as database:
         require_own_time(database, may_be_moved=settings.test_clock)
     uvicorn.run(

@@ -268,6 +268,19 @@ CREATE TABLE public.fan_out_candidates (
     occurrence timestamp with time zone NOT NULL,
     participant_id uuid NOT NULL
 );
+CREATE TABLE public.fulfillment_requests (
+    redemption_id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    body bytea,
+    next_attempt_at timestamp with time zone,
+    sending_until timestamp with time zone,
+    attempt_count smallint DEFAULT 0 NOT NULL,
+    last_attempt_at timestamp with time zone,
+    last_response_status smallint,
+    last_error text,
+    CONSTRAINT fulfillment_requests_attempt_count_check CHECK (((attempt_count >= 0) AND (attempt_count <= 8))),
+    CONSTRAINT fulfillment_requests_open CHECK (((body IS NULL) = (next_attempt_at IS NULL)))
+);
 CREATE TABLE public.group_members (
     group_id uuid NOT NULL,
     participant_id uuid NOT NULL,
@@ -842,6 +855,8 @@ ALTER TABLE ONLY public.events_other
     ADD CONSTRAINT events_other_pkey PRIMARY KEY (id, created_at);
 ALTER TABLE ONLY public.fan_out_candidates
     ADD CONSTRAINT fan_out_candidates_pkey PRIMARY KEY (automation_id, occurrence, participant_id);
+ALTER TABLE ONLY public.fulfillment_requests
+    ADD CONSTRAINT fulfillment_requests_pkey PRIMARY KEY (redemption_id);
 ALTER TABLE ONLY public.group_members
     ADD CONSTRAINT group_members_pkey PRIMARY KEY (group_id, participant_id);
 ALTER TABLE ONLY public.groups
@@ -930,6 +945,7 @@ CREATE INDEX events_program ON ONLY public.events USING btree (program_id, creat
 CREATE INDEX events_other_program_id_created_at_id_idx ON public.events_other USING btree (program_id, created_at, id);
 CREATE INDEX events_recipient ON ONLY public.events USING btree (recipient_id, created_at, id) WHERE (recipient_id IS NOT NULL);
 CREATE INDEX events_other_recipient_id_created_at_id_idx ON public.events_other USING btree (recipient_id, created_at, id) WHERE (recipient_id IS NOT NULL);
+CREATE INDEX fulfillment_requests_due ON public.fulfillment_requests USING btree (next_attempt_at) WHERE (next_attempt_at IS NOT NULL);
 CREATE INDEX group_members_joined ON public.group_members USING btree (group_id, joined_at, "position", participant_id);
 CREATE INDEX group_members_participant ON public.group_members USING btree (participant_id, joined_at, group_id) WHERE (status = 'ACTIVE'::text);
 CREATE INDEX groups_created ON public.groups USING btree (organization_id, created_at, id);
@@ -1011,6 +1027,8 @@ ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 ALTER TABLE ONLY public.assets
     ADD CONSTRAINT assets_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+ALTER TABLE ONLY public.fulfillment_requests
+    ADD CONSTRAINT fulfillment_requests_redemption_id_fkey FOREIGN KEY (redemption_id) REFERENCES public.redemptions(id);
 ALTER TABLE ONLY public.group_members
     ADD CONSTRAINT group_members_group_id_fkey FOREIGN KEY (group_id) REFERENCES public.groups(id);
 ALTER TABLE ONLY public.group_members

@@ -16,12 +16,16 @@ class MessageType(StrEnum):
     BALANCE_HELD = "balance.held"
     BALANCE_RELEASED = "balance.released"
     BALANCE_EXPIRED = "balance.expired"
+    REDEMPTION_COMPLETED = "redemption.completed"
+    REDEMPTION_REVERSED = "redemption.reversed"
     TRANSFER_COMPLETED = "transfer.completed"
     EVENT_COMPLETED = "event.completed"
     EVENT_FAILED = "event.failed"
     PARTICIPANT_CREATED = "participant.created"
     PROGRAM_FUNDED = "program.funded"
     PROGRAM_BURNED = "program.burned"
+    REDEMPTION_FULFILLED = "redemption.fulfilled"
+    REDEMPTION_FULFILLMENT_FAILED = "redemption.fulfillment_failed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,12 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
     _route_libraries()
 
 
+def warn_without_secret_key(settings: Settings) -> None:
+    """Say at the start what a process without the key won't do."""
+    if settings.secret_key is None:
+        structlog.get_logger(__name__).warning("secret_key_missing", unavailable="webhooks", set="OPENSCRIP_SECRET_KEY")
+
+
 def _rendering(settings: Settings, output: TextIO) -> list[Processor]:
     """Return the last processors; tracebacks become text before the redaction, which therefore sees them too."""
     before: list[Processor] = [

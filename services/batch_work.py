@@ -11,7 +11,8 @@ from db.repositories import budgets as budget_rows
 from db.repositories import processing as rows
 from db.session import Connection
 from domain.ledger.accounts import NIL, AccountKey, EntityType
-from domain.ledger.books import Books, MissingAccount, MissingLots, MissingState, MissingWallet
+from domain.ledger.books import Books
+from domain.ledger.missing import MissingAccount, MissingLots, MissingState, MissingWallet
 from domain.processing.process import Outcome, process
 from domain.processing.variables import reads_balances, reads_groups
 from domain.processing.world import Event, Membership, MissingExternalId, MissingHolder, StateOwner, World

@@ -9,13 +9,12 @@ from decimal import Decimal
 from uuid import UUID
 
 from db.repositories import rewards as repository
-from db.repositories.ledger_terms import database_now
 from db.repositories.redemptions import RedemptionRow
 from db.session import Connection
 from domain.errors import InvalidScale, not_found
 from domain.money import format_plain, has_more_decimals, to_scale
 from domain.rewards import FulfillmentType, RedemptionType, Reward, give_back, price, require_available, take
-from services.redemptions import Priced
+from services.redemptions import Priced, Stock
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,33 +28,26 @@ class CatalogOrder:
     amount: Decimal | None = None
     description: str | None = None
 
-    def price(self, conn: Connection, *, is_strict: bool) -> Priced:
-        """What it costs now. NotFound; BadRequest for what doesn't go with the reward's type or is too little; InvalidScale."""
-        reward = repository.find(conn, self.organization_id, self.program_id, self.reward_id)
+    def price(self, reward: Reward | None, *, is_strict: bool) -> Priced:
+        """What it costs. NotFound; BadRequest for what doesn't go with the reward's type or is too little; InvalidScale."""
         return self._priced(self._known(reward), is_strict=is_strict)
 
-    def admit(self, conn: Connection, participant_id: UUID, *, is_final: bool) -> tuple[Priced, datetime]:
-        """What it costs, if it may be had, and the moment of that; the reward is locked when final.
+    def admit(self, stock: Stock, priced: Priced) -> None:
+        """Refuse what may not be had now: OutOfStock, RewardUnavailable, ParticipantLimitReached."""
+        require_available(self._known(stock.reward), stock.owned, priced.quantity, stock.now)
 
-        BadRequest, OutOfStock, RewardUnavailable, ParticipantLimitReached.
-        """
-        read = repository.lock_reward if is_final else repository.find
-        reward = self._known(read(conn, self.organization_id, self.program_id, self.reward_id))
-        # after the lock: whoever waits for it mustn't be earlier than those it waited for
-        now = database_now(conn)
-        priced = self._priced(reward, is_strict=False)
-        owned = repository.units_of(conn, reward.id, participant_id)
-        require_available(reward, owned, priced.quantity, now)
-        return priced, now
+    def lock(self, conn: Connection, participant_id: UUID) -> Stock:
+        """The stock, locked, at a moment after whoever had the lock before."""
+        return Stock(*repository.lock_stock(conn, self.organization_id, self.program_id, self.reward_id, participant_id))
 
-    def count(self, conn: Connection, made: RedemptionRow) -> None:
-        """Take the units of a redemption that was made from the stock; after `admit` with its lock."""
+    def count(self, conn: Connection, stock: Stock, made: RedemptionRow) -> Reward:
+        """Take the units of a redemption that was made from the locked stock; the reward as it is then."""
+        reward = self._known(stock.reward)
         if made.quantity is None:
-            return
-        reward = self._known(repository.lock_reward(conn, self.organization_id, self.program_id, self.reward_id))
-        owned = repository.units_of(conn, reward.id, made.participant_id)
-        taken = take(reward, owned, made.quantity, made.created_at)
-        repository.save_stock(conn, taken, made.participant_id, owned + made.quantity)
+            return reward
+        taken = take(reward, stock.owned, made.quantity, made.created_at)
+        repository.save_stock(conn, taken, made.participant_id, stock.owned + made.quantity)
+        return taken
 
     def _known(self, reward: Reward | None) -> Reward:
         if reward is None:

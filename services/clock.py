@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session
 
-from db.repositories import automations, due, fulfillments, webhook_sending
+from db.repositories import automations, due, fulfillment_requests, fulfillments, webhook_sending
 from db.repositories import clock as repository
 from db.repositories.processing import ensure_partitions
 from db.session import Connection, Database, psycopg_of
@@ -37,6 +37,7 @@ KINDS = (
     DueKind(automations.next_scheduled_moment, automations.count_scheduled_moments),
     DueKind(fulfillments.next_moment, fulfillments.count_moments),
     DueKind(webhook_sending.next_moment, webhook_sending.count_moments),
+    DueKind(fulfillment_requests.next_moment, fulfillment_requests.count_moments),
 )
 
 

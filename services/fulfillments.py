@@ -4,30 +4,32 @@ Reads, reports, the flow of a fulfilment and the test clock all carry out a dead
 participant's lock, as reversals do.
 """
 
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlmodel import Session
 
+from db.repositories import fulfillment_requests as requests
 from db.repositories import fulfillments as repository
 from db.repositories import redemptions
+from db.repositories.fulfillment_requests import RequestRow
 from db.repositories.fulfillments import FulfillmentKey
 from db.repositories.ledger_terms import database_now
 from db.repositories.redemptions import RedemptionRow
-from db.session import Database, psycopg_of
+from db.session import Connection, psycopg_of
 from domain.errors import AssetArchived, BalanceOutOfRange, InvalidState, not_found
-from services import reversals
+from domain.messages.redemptions import EndedBy, Ending
+from services import fulfillment_requests, reversals
+from services.messages.redemptions import tell_ended
 from services.redemption_views import FulfillmentStatus
 from services.redemptions import lock_holders
 from services.state import Author
-from services.transactions import transact
 
-__all__ = ["FulfillmentKey", "Outcome", "attend", "expire", "expire_all", "look", "report"]
+__all__ = ["FulfillmentKey", "Outcome", "RequestRow", "attend", "expire", "look", "past_deadline", "report"]
 
 FAILED_REASON = "fulfillment failed"
-PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +48,11 @@ def expire(session: Session, organization_id: UUID, redemption_id: UUID) -> bool
     conn = psycopg_of(session)
     if not repository.has_passed(conn, organization_id, redemption_id):
         return False
-    found = _locked(session, organization_id, redemption_id)
+    found = locked(session, organization_id, redemption_id)
     # Somebody else may have come first, while the lock was waited for.
     if not repository.has_passed(conn, organization_id, redemption_id):
         return False
-    try:
-        _fail(session, found, None, None)
-    except (AssetArchived, BalanceOutOfRange):
-        repository.settle(conn, found.id, FulfillmentStatus.FAILED, None, database_now(conn))
+    fail(conn, found, Ending(EndedBy.DEADLINE))
     return True
 
 
@@ -68,26 +67,41 @@ def report(session: Session, author: Author, redemption_id: UUID, outcome: Outco
 
     Call `expire` in a transaction of its own before. NotFound; InvalidState; for FAILED AssetArchived, BalanceOutOfRange.
     """
-    found = _locked(session, author.organization_id, redemption_id)
+    found = locked(session, author.organization_id, redemption_id)
     if found.fulfillment_status == outcome.status:
         return found
     if found.fulfillment_status != FulfillmentStatus.PENDING:
         raise InvalidState("Only a pending fulfilment has an outcome to report", status=found.fulfillment_status)
-    conn = psycopg_of(session)
+    conn, ending = psycopg_of(session), Ending(EndedBy.API, outcome.note, author.api_key_id)
     if outcome.status is FulfillmentStatus.FAILED:
-        _fail(session, found, author.api_key_id, outcome.note)
+        reversals.reverse_all(conn, found, FAILED_REASON, ending)
     else:
-        repository.settle(conn, found.id, outcome.status, outcome.note, database_now(conn))
+        end(conn, found, FulfillmentStatus.FULFILLED, ending)
     return _known(session, author.organization_id, redemption_id)
 
 
-def _fail(session: Session, found: RedemptionRow, api_key_id: UUID | None, note: str | None) -> None:
-    """The locked redemption is reversed in full, and its fulfilment FAILED; refused as a reversal by the ledger alone."""
-    made = reversals.reverse_all(session, found, FAILED_REASON, api_key_id)
-    repository.settle(psycopg_of(session), found.id, FulfillmentStatus.FAILED, note, made.created_at)
+def fail(conn: Connection, found: RedemptionRow, ending: Ending) -> None:
+    """The locked redemption that is PENDING is reversed in full, and its fulfilment FAILED.
+
+    Where the ledger can't take the reversal, only the fulfilment's status changes.
+    """
+    try:
+        reversals.reverse_all(conn, found, FAILED_REASON, ending)
+    except (AssetArchived, BalanceOutOfRange):
+        end(conn, found, FulfillmentStatus.FAILED, ending)
 
 
-def _locked(session: Session, organization_id: UUID, redemption_id: UUID) -> RedemptionRow:
+def end(conn: Connection, found: RedemptionRow, status: FulfillmentStatus, ending: Ending) -> None:
+    """Note the end of a fulfilment that is PENDING, which moves nothing; its redemption is locked."""
+    moment = database_now(conn)
+    fulfillment_requests.settle(conn, found.id, status, ending.note, moment)
+    now = redemptions.find(conn, found.organization_id, found.id)
+    assert now is not None, "redemptions aren't deleted"
+    tell_ended(conn, now, ending, moment)
+
+
+def locked(session: Session, organization_id: UUID, redemption_id: UUID) -> RedemptionRow:
+    """A redemption, its holders locked, as it is then; NotFound."""
     found = _known(session, organization_id, redemption_id)
     conn = psycopg_of(session)
     lock_holders(conn, found.participant_id, redemptions.captured_target(conn, found))
@@ -106,10 +120,14 @@ def _known(session: Session, organization_id: UUID, redemption_id: UUID) -> Rede
 
 @dataclass(frozen=True, slots=True)
 class Attended:
-    """A redemption as its flow sees it; `until_deadline` counts in seconds from the database's clock."""
+    """A redemption as its flow sees it; `until_deadline` counts in seconds from the database's clock.
+
+    `request` is what its webhook is asked, if it is.
+    """
 
     redemption: RedemptionRow
     until_deadline: float | None
+    request: RequestRow | None = None
 
 
 def attend(session: Session, organization_id: UUID, redemption_id: UUID) -> Attended | None:
@@ -120,21 +138,13 @@ def attend(session: Session, organization_id: UUID, redemption_id: UUID) -> Atte
     if found is None:
         return None
     ends_at = found.fulfillment_expires_at
-    return Attended(found, None if ends_at is None else (ends_at - database_now(conn)).total_seconds())
+    left = None if ends_at is None else (ends_at - database_now(conn)).total_seconds()
+    return Attended(found, left, requests.find(conn, redemption_id))
 
 
-def expire_all(database: Database, go_on: Callable[[], None]) -> int:
-    """Carry out every deadline that has passed, each in a short transaction, with a call of `go_on` after it; how many."""
-    done = 0
-    while keys := transact(database, lambda session: repository.due_now(psycopg_of(session), PAGE)):
-        for key in keys:
-            done += _expire_one(database, key)
-            go_on()
-    return done
-
-
-def _expire_one(database: Database, key: FulfillmentKey) -> bool:
-    return transact(database, lambda session: expire(session, key.organization_id, key.redemption_id))
+def past_deadline(session: Session, limit: int, without: Collection[UUID]) -> list[FulfillmentKey]:
+    """Those whose deadline has passed, the first first, but for some."""
+    return repository.due_now(psycopg_of(session), limit, without)
 
 
 def is_pending(session: Session, redemption_id: UUID) -> bool:
@@ -148,10 +158,14 @@ def ended_between(session: Session, after: datetime, until: datetime, limit: int
 
 
 def in_need_of_flow(session: Session, within: timedelta, since: timedelta, limit: int) -> list[FulfillmentKey]:
-    """Those near their deadline, and those whose flow wasn't made sure of for a while; at most `limit` of each."""
+    """Those near their deadline or an attempt, or past it, and those whose flow wasn't made sure of for a while.
+
+    At most `limit` of each.
+    """
     conn = psycopg_of(session)
     found = {key.redemption_id: key for key in repository.ending_soon(conn, within, limit)}
     found |= {key.redemption_id: key for key in repository.without_flow(conn, since, limit)}
+    found |= {key.redemption_id: key for key in requests.due_now(conn, limit, within=within)}
     return list(found.values())
 
 

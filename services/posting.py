@@ -22,7 +22,8 @@ from domain.errors import (
     not_found,
 )
 from domain.ledger.accounts import NIL, AccountKey, AssetTerms, EntityType
-from domain.ledger.books import Books, MissingAccount, MissingLots, MissingState, MissingWallet
+from domain.ledger.books import Books
+from domain.ledger.missing import MissingAccount, MissingLots, MissingState, MissingWallet
 from domain.money import format_plain, has_more_decimals, to_scale
 from runtime.ids import new_id
 from services.messages import ledger as messages

@@ -1,70 +1,35 @@
 """Redemptions: a participant's value leaves for the program's redemption target (redemptions-rewards.md 2)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from decimal import Decimal
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlmodel import Session
 
-from db.repositories import ledger, parties
+from db.repositories import idempotency, ledger
+from db.repositories import redemption_facts as facts_of
 from db.repositories import redemptions as repository
+from db.repositories.redemption_facts import Facts
 from db.repositories.redemptions import RedemptionRow, TargetRow
 from db.session import Connection, psycopg_of
-from domain.errors import InvalidState, not_found
-from domain.ledger.accounts import Account, AccountKey, AssetTerms, EntityType, OutsideAccount
+from domain.errors import DomainError, IdempotencyConflict, ServiceUnavailable
+from domain.ledger.accounts import Account, AccountKey, AssetTerms
+from domain.ledger.books import Books
 from domain.ledger.due import is_due
 from domain.ledger.entries import Origin
-from domain.ledger.redeem import LotPart, Target, redeem, require_redeemable
-from domain.messages.notices import Cause
-from services import due, tickets
+from domain.ledger.redeem import LotPart, redeem
+from runtime.ids import new_id
+from services import due, fulfillment_requests, tickets
 from services.idempotency import Kind, Outcome, Scope
-from services.messages.ledger import Occasion
-from services.posting import Desk, account_of, named_terms, open_desk, recorded, require_active, require_usable
+from services.messages.redemptions import redeeming
+from services.posting import Desk, open_desk
+from services.redemption_cases import Case, CatalogItem, Glance, Priced, Redeeming, Stock, decide, sink_of
 from services.redemption_views import redemption_body
-from services.state import Entity, EntityKind
-from services.tickets import Errand, Outlook, Ticket
+from services.tickets import LEAST_MS, Errand, Outlook, Ticket
 
-
-@dataclass(frozen=True, slots=True)
-class Priced:
-    """What a redemption debits, and why. The rest is set for catalog items."""
-
-    asset_id: UUID
-    amount: Decimal
-    description: str
-    reward_id: UUID | None = None
-    unit_cost: Decimal | None = None
-    quantity: int | None = None
-    fulfillment_type: str | None = None
-    fulfillment_timeout: timedelta | None = None
-
-
-class CatalogItem(Protocol):
-    """What the catalog adds to a redemption."""
-
-    def price(self, conn: Connection, *, is_strict: bool) -> Priced:
-        """What it costs now; NotFound, BadRequest, InvalidScale."""
-
-    def admit(self, conn: Connection, participant_id: UUID, *, is_final: bool) -> tuple[Priced, datetime]:
-        """What it costs, if it may be had, and the moment of that; locked when final.
-
-        OutOfStock, RewardUnavailable, ParticipantLimitReached.
-        """
-
-    def count(self, conn: Connection, made: RedemptionRow) -> None:
-        """Note what was redeemed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Redeeming:
-    """What is asked for; its form is checked. `what` is an amount of an asset, or a catalog item."""
-
-    participant_id: UUID
-    program_id: UUID
-    what: Priced | CatalogItem
+__all__ = ["CatalogItem", "Glance", "Priced", "Redeeming", "Stock", "sink_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +39,6 @@ class Redeemed:
     outcome: Outcome
     symbol: str
     lots: tuple[LotPart, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """A redemption that ids, forms and states allow: what is left to decide is money."""
-
-    asset: AssetTerms
-    priced: Priced
-    key: AccountKey
-    target: Target
-
-    @property
-    def holders(self) -> list[AccountKey]:
-        return [self.key, self.target] if isinstance(self.target, AccountKey) else [self.key]
 
 
 def errand_of(session: Session, ticket: Ticket, program_id: UUID) -> Errand:
@@ -101,22 +52,58 @@ def errand_of(session: Session, ticket: Ticket, program_id: UUID) -> Errand:
     return Errand(ticket, Scope(organization_id, program_id, Kind.REDEMPTION, ticket.key), find_made)
 
 
-def look(session: Session, ticket: Ticket, wanted: Redeeming, patience_ms: int, *, is_strict: bool) -> Outlook:
-    """Whether a redemption was done, is refused, or would succeed now; what is due for its holders is written.
+def glance(session: Session, glances: Sequence[Glance], patience_ms: int) -> list[Outlook]:
+    """The outlooks of requests in one round trip, without writing: `is_due` where something due has to be written first.
 
     Refusals: IdempotencyConflict; NotFound; BadRequest, InvalidScale; ProgramInactive, AssetArchived, AssetNotLinked,
     ParticipantInactive, InvalidState, GroupArchived; those of the catalog; MaxTransactionAmountExceeded, InsufficientBalance,
     BalanceOutOfRange.
     """
+    conn = psycopg_of(session)
+    with conn.pipeline():
+        repository.limit(conn, patience_ms)
+        asked = [facts_of.ask(conn, one.question) for one in glances]
+    return [_outlook(session, one, facts_of.answer(cursor)) for one, cursor in zip(glances, asked, strict=True)]
 
-    def check() -> tuple[UUID, Outcome | None]:
-        errand = errand_of(session, ticket, wanted.program_id)
-        answer = errand.known_answer(session)
-        if answer is None:
-            _check(session, ticket.author.organization_id, wanted, is_strict=is_strict)
-        return wanted.program_id, answer
 
-    return tickets.look(session, patience_ms, check)
+def look(session: Session, one: Glance, patience_ms: int) -> Outlook:
+    """Whether a redemption was done, is refused, or would succeed now; what is due for its holders is written. As `glance`."""
+    [outlook] = glance(session, [one], patience_ms)
+    if outlook.is_due:
+        holders = {one.wanted.participant_id} | ({outlook.also_due} if outlook.also_due is not None else set())
+        due.settle_all(session, one.ticket.author.organization_id, holders)
+        [outlook] = glance(session, [one], patience_ms)
+    return outlook
+
+
+def _outlook(session: Session, one: Glance, facts: Facts) -> Outlook:
+    try:
+        answer = _known_answer(session, one, facts)
+        if answer is not None:
+            return Outlook(facts.real_time, answer, program_id=one.wanted.program_id)
+        case = decide(one.wanted, facts, is_strict=one.is_strict)
+        if any(is_due(account, case.asset, facts.now) for account in case.accounts):
+            target = case.accounts[1].key.holder_id if len(case.accounts) > 1 else None
+            return Outlook(facts.real_time, program_id=one.wanted.program_id, is_due=True, also_due=target)
+        if not isinstance(one.wanted.what, Priced):
+            one.wanted.what.admit(Stock(facts.reward, facts.owned, facts.now), case.priced)
+        case.require_money()
+    except DomainError as refusal:
+        return Outlook(facts.real_time, refusal=refusal)
+    return Outlook(facts.real_time, program_id=one.wanted.program_id)
+
+
+def _known_answer(session: Session, one: Glance, facts: Facts) -> Outcome | None:
+    """The answer, if it was done already; IdempotencyConflict."""
+    ticket = one.ticket
+    if facts.stored is not None:
+        if facts.stored.fingerprint != ticket.fingerprint:
+            raise IdempotencyConflict(idempotency_key=ticket.key, program_id=str(one.wanted.program_id))
+        return tickets.own(ticket, facts.stored.response)
+    if not facts.is_made:
+        return None
+    made = repository.find(psycopg_of(session), ticket.author.organization_id, ticket.id)
+    return None if made is None else Outcome(redemption_body(made))
 
 
 def last_look(session: Session, ticket: Ticket, program_id: UUID) -> Outlook:
@@ -125,92 +112,76 @@ def last_look(session: Session, ticket: Ticket, program_id: UUID) -> Outlook:
 
 
 def carry_out(session: Session, ticket: Ticket, wanted: Redeeming, valid_until: datetime) -> Redeemed:
-    """Redeem, deciding again under locks. Refused as in `look`; ServiceUnavailable after `valid_until`."""
-    done: list[tuple[str, tuple[LotPart, ...]]] = []
-
-    def operation() -> dict[str, Any]:
-        made, symbol, taken = _redeem(session, ticket, wanted)
-        done.append((symbol, taken))
-        return redemption_body(made)
-
-    outcome = errand_of(session, ticket, wanted.program_id).do(session, valid_until, operation)
-    if not done:
+    """Redeem, deciding again under locks. Refused as in `glance`; ServiceUnavailable after `valid_until`."""
+    conn, one = psycopg_of(session), Glance(ticket, wanted, is_strict=False)
+    with conn.pipeline():
+        repository.limit_until(conn, valid_until, LEAST_MS)
+        errand_of(session, ticket, wanted.program_id).lock(session)
+        # Each statement sees what was committed while the one before it waited.
+        asked = facts_of.ask(conn, one.question)
+    facts = facts_of.answer(asked)
+    outcome = _known_answer(session, one, facts)
+    if outcome is not None:
         # done before: by an attempt whose answer was lost, or by another request with the key
-        conn, asset_id = psycopg_of(session), UUID(outcome.body["asset_id"])
+        asset_id = UUID(outcome.body["asset_id"])
         symbol = ledger.find_assets(conn, ticket.author.organization_id, [asset_id])[asset_id].symbol
-        done.append((symbol, tuple(repository.lots_given(conn, UUID(outcome.body["id"])))))
-    return Redeemed(outcome, *done[0])
+        return Redeemed(outcome, symbol, tuple(repository.lots_given(conn, UUID(outcome.body["id"]))))
+    if facts.real_time > valid_until:
+        raise ServiceUnavailable
+    return _redeem(session, one, _facts_under_locks(conn, one, facts.target))
 
 
-def _check(session: Session, organization_id: UUID, wanted: Redeeming, *, is_strict: bool) -> None:
-    conn = psycopg_of(session)
-    target = repository.find_target(conn, organization_id, wanted.program_id)
-    case = _decide(conn, organization_id, wanted, target, is_strict=is_strict)
-    desk, accounts = open_accounts(conn, case.asset, case.holders)
-    if any(is_due(account, case.asset, desk.now) for account in accounts):
-        due.settle_all(session, organization_id, {key.holder_id for key in case.holders})
-        desk, accounts = open_accounts(conn, case.asset, case.holders)
-    case, _ = _admit(conn, case, wanted, desk.now, is_final=False)
-    require_redeemable(case.asset, accounts[0], accounts[1] if len(accounts) > 1 else None, case.priced.amount)
+def _facts_under_locks(conn: Connection, one: Glance, target: TargetRow | None) -> Facts:
+    """The facts after the participant and a target that is a holder were locked, in id order."""
+    while True:
+        with conn.pipeline():
+            lock_holders(conn, one.wanted.participant_id, target)
+            asked = facts_of.ask(conn, one.question)
+        facts = facts_of.answer(asked)
+        if facts.target == target:
+            return facts
+        # Changed just now. What is locked stays so, out of order: a deadlock is run again.
+        target = facts.target
 
 
-def _redeem(session: Session, ticket: Ticket, wanted: Redeeming) -> tuple[RedemptionRow, str, tuple[LotPart, ...]]:
-    conn, author = psycopg_of(session), ticket.author
-    # The target as it is while the request is under way: who changes it meanwhile may see either order.
-    target = repository.find_target(conn, author.organization_id, wanted.program_id)
-    lock_holders(conn, wanted.participant_id, target)
-    case = _decide(conn, author.organization_id, wanted, target, is_strict=False)
-    desk, accounts = open_accounts(conn, case.asset, case.holders)
-    case, now = _admit(conn, case, wanted, desk.now, is_final=True)
-    origin = Origin(wanted.program_id, case.priced.description, api_key_id=author.api_key_id)
-    if case.asset.is_lot or any(is_due(account, case.asset, now) for account in accounts):
+def _redeem(session: Session, one: Glance, facts: Facts) -> Redeemed:
+    conn, ticket, wanted = psycopg_of(session), one.ticket, one.wanted
+    case, now, stock = decide(wanted, facts, is_strict=False), facts.now, None
+    if not isinstance(wanted.what, Priced):
+        # Hot rows come after the holders' locks; the moment is that after the last lock.
+        stock = wanted.what.lock(conn, wanted.participant_id)
+        case, now = replace(case, priced=wanted.what.price(stock.reward, is_strict=False)), stock.now
+        wanted.what.admit(stock, case.priced)
+    desk = _desk(conn, case, now)
+    origin = Origin(wanted.program_id, case.priced.description, api_key_id=ticket.author.api_key_id)
+    if case.asset.is_lot or any(is_due(account, case.asset, now) for account in case.accounts):
         ledger.load_accounts(conn, desk.books, case.holders, with_lots=True)
     done = desk.do(lambda books: redeem(books, case.key, case.priced.amount, case.target, now=now, origin=origin))
-    desk.flush(Occasion(done.entry.id, Cause(ticket.id)))
-    made = _row(ticket, wanted, case, target, done.entry.id, done.entry.created_at)
-    repository.insert(conn, made, done.taken)
-    if not isinstance(wanted.what, Priced):
-        wanted.what.count(conn, made)
-    return made, case.asset.symbol, done.taken
+    made = _row(ticket, wanted, case, facts.target, done.entry.id, done.entry.created_at)
+    body, reward = redemption_body(made), None
+    with conn.pipeline():
+        repository.insert(conn, made, done.taken)
+        if stock is not None and not isinstance(wanted.what, Priced):
+            reward = wanted.what.count(conn, stock, made)
+        if ticket.key is not None:
+            idempotency.store(
+                session, made.organization_id, made.program_id, Kind.REDEMPTION, ticket.key, ticket.fingerprint, body
+            )
+    if reward is not None:
+        fulfillment_requests.ask(conn, made, reward)
+    desk.flush(redeeming(conn, made, done.entry, case.key))
+    return Redeemed(Outcome(body), case.asset.symbol, done.taken)
 
 
-def _decide(conn: Connection, organization_id: UUID, wanted: Redeeming, target: TargetRow | None, *, is_strict: bool) -> _Case:
-    """The checks up to the 409s, in their order."""
-    participant = Entity(EntityKind.PARTICIPANT, wanted.participant_id)
-    statuses = parties.participant_statuses(conn, organization_id, [participant.id])
-    if participant.id not in statuses:
-        raise not_found("participant", participant.id)
-    if target is None:
-        raise not_found("program", wanted.program_id, "program_id")
-    priced = wanted.what
-    if not isinstance(priced, Priced):
-        priced = priced.price(conn, is_strict=is_strict)
-    terms, asset = named_terms(conn, organization_id, wanted.program_id, priced.asset_id)
-    if priced.reward_id is None:
-        amount = recorded(priced.amount, asset, is_strict=is_strict)
-        priced = Priced(priced.asset_id, amount, priced.description)
-    require_active(terms, asset, wanted.program_id)
-    require_usable(participant, statuses[participant.id])
-    if target.entity_id == participant.id:
-        raise InvalidState("The participant is the program's redemption target", reason="redeemer_is_target")
-    if target.entity_id is not None and target.kind == EntityKind.GROUP:
-        group = parties.group_statuses(conn, organization_id, [target.entity_id])
-        require_usable(Entity(EntityKind.GROUP, target.entity_id), group[target.entity_id])
-    return _Case(
-        asset, priced, account_of(participant, asset.id, wanted.program_id), sink_of(target, asset.id, wanted.program_id)
-    )
-
-
-def _admit(conn: Connection, case: _Case, wanted: Redeeming, now: datetime, *, is_final: bool) -> tuple[_Case, datetime]:
-    """With what the catalog says, and the moment after its lock; hot rows come after the holders' locks."""
-    if isinstance(wanted.what, Priced):
-        return case, now
-    priced, moment = wanted.what.admit(conn, wanted.participant_id, is_final=is_final)
-    return _Case(case.asset, priced, case.key, case.target), moment
+def _desk(conn: Connection, case: Case, now: datetime) -> Desk:
+    books = Books({case.asset.id: case.asset}, new_id)
+    for account in case.accounts:
+        books.add_account(account)
+    return Desk(conn, books, now)
 
 
 def _row(
-    ticket: Ticket, wanted: Redeeming, case: _Case, target: TargetRow | None, entry_id: UUID, moment: datetime
+    ticket: Ticket, wanted: Redeeming, case: Case, target: TargetRow | None, entry_id: UUID, moment: datetime
 ) -> RedemptionRow:
     priced, timeout = case.priced, case.priced.fulfillment_timeout
     assert target is not None, "a program without a target was refused"
@@ -239,15 +210,6 @@ def _row(
 
 
 # ------------------------------------------------------------------ shared with reversals
-
-
-def sink_of(target: TargetRow, asset_id: UUID, program_id: UUID) -> Target:
-    """The account that a target is for one program and asset."""
-    if target.entity_id is None:
-        return EntityType(target.type)
-    if target.kind is None:
-        return OutsideAccount(target.entity_id)
-    return account_of(Entity(EntityKind(target.kind), target.entity_id), asset_id, program_id)
 
 
 def lock_holders(conn: Connection, participant_id: UUID, target: TargetRow | None) -> None:

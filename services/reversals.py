@@ -26,13 +26,13 @@ from domain.ledger.accounts import NIL, AccountKey, AssetTerms, EntityType, subt
 from domain.ledger.due import is_due
 from domain.ledger.entries import Origin
 from domain.ledger.redeem import LotPart, require_returnable, reverse
-from domain.messages.notices import Cause
+from domain.messages.redemptions import EndedBy, Ending
 from domain.money import CONTEXT, format_amount
 from runtime.ids import new_id
-from services import due, tickets
+from services import due, fulfillment_requests, tickets
 from services.catalog import return_units
 from services.idempotency import Kind, Outcome, Scope
-from services.messages.ledger import Occasion
+from services.messages.redemptions import reversing
 from services.posting import recorded
 from services.redemption_views import redemption_body, reversal_body
 from services.redemptions import lock_holders, open_accounts, sink_of
@@ -69,11 +69,12 @@ class _Size:
 
 @dataclass(frozen=True, slots=True)
 class _Cause:
-    """The id that a reversal will have, why it is made, and by whom."""
+    """The id that a reversal will have, why it is made, and by whom; with `ending` it ends a fulfilment, which failed."""
 
     id: UUID
     reason: str
     api_key_id: UUID | None
+    ending: Ending | None = None
 
 
 def errand_of(session: Session, ticket: Ticket, program_id: UUID) -> Errand:
@@ -152,19 +153,19 @@ def _reverse(session: Session, ticket: Ticket, wanted: Reversing) -> tuple[Rever
     # Every reversal of it holds the participant's lock: this is what is left of it until the commit.
     found = _find(session, ticket, wanted)
     asset, size = _decide(conn, found, wanted, is_strict=False)
-    return _post(conn, found, asset, size, _Cause(ticket.id, wanted.reason, ticket.author.api_key_id))
+    api_key_id = ticket.author.api_key_id
+    ending = Ending(EndedBy.CANCELLED, api_key_id=api_key_id) if found.fulfillment_status == "PENDING" else None
+    return _post(conn, found, asset, size, _Cause(ticket.id, wanted.reason, api_key_id, ending))
 
 
-def reverse_all(session: Session, found: RedemptionRow, reason: str, api_key_id: UUID | None) -> ReversalRow:
-    """Reverse all that is left of a redemption, whatever the status of program and participant; its holders are locked.
+def reverse_all(conn: Connection, found: RedemptionRow, reason: str, ending: Ending) -> None:
+    """Reverse all that is left of a redemption whose fulfilment failed, whatever the status of program and participant.
 
-    Only the ledger refuses: AssetArchived, BalanceOutOfRange.
+    Its holders are locked. Only the ledger refuses: AssetArchived, BalanceOutOfRange.
     """
-    conn = psycopg_of(session)
     asset = find_terms(conn, found.organization_id, found.program_id, found.asset_id).asset
     assert asset is not None, "assets aren't deleted"
-    made, _ = _post(conn, found, asset, _left(found), _Cause(new_id(), reason, api_key_id))
-    return made
+    _post(conn, found, asset, _left(found), _Cause(new_id(), reason, ending.api_key_id, ending))
 
 
 def _post(
@@ -177,7 +178,6 @@ def _post(
     owed = repository.owed_lots(conn, found.id) if asset.is_lot else []
     origin = Origin(found.program_id, cause.reason, api_key_id=cause.api_key_id)
     done = desk.do(lambda books: reverse(books, keys[0], size.amount, sink, owed, now=desk.now, origin=origin))
-    desk.flush(Occasion(done.entry.id, Cause(found.id, cause.id)))
     made = ReversalRow(
         id=cause.id,
         organization_id=found.organization_id,
@@ -191,6 +191,9 @@ def _post(
     )
     repository.insert_reversal(conn, made, done.restored)
     return_units(conn, found, size.quantity, made.created_at)
+    if cause.ending is not None:
+        fulfillment_requests.settle(conn, found.id, "FAILED", cause.ending.note, made.created_at)
+    desk.flush(reversing(conn, made, done.entry, keys[0], cause.ending))
     return made, done.restored
 
 

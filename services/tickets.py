@@ -35,12 +35,22 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What a look found at `now` of the database's own clock: an answer, a refusal, or neither, and then it would succeed."""
+    """What a look found at `now` of the database's own clock: an answer, a refusal, or neither, and then it would succeed.
+
+    `is_due`: it can't be told before what is due was written, for who asks and for `also_due`.
+    """
 
     now: datetime
     answer: Outcome | None = None
     refusal: DomainError | None = None
     program_id: UUID | None = None
+    is_due: bool = False
+    also_due: UUID | None = None
+
+
+def own(ticket: Ticket, body: dict[str, Any]) -> Outcome:
+    """The outcome of an answer that is stored under the ticket's key; what this very ticket stored is no replay."""
+    return Outcome(body, is_replay=body["id"] != str(ticket.id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +67,7 @@ class Errand:
         if self.ticket.key is None:
             made = self.find_made()
             return None if made is None else Outcome(made)
-        return None if found is None else self._own(found)
-
-    def _own(self, found: Outcome) -> Outcome:
-        """An answer that this very ticket stored is no replay."""
-        return Outcome(found.body, is_replay=found.is_replay and found.body["id"] != str(self.ticket.id))
+        return None if found is None else own(self.ticket, found.body)
 
     def lock(self, session: Session) -> None:
         """Wait for whoever does the same; without a key the ticket's id stands for one."""
@@ -81,7 +87,7 @@ class Errand:
             return operation()
 
         if self.ticket.key is not None:
-            return self._own(run_once(session, self.scope, self.ticket.fingerprint, in_time))
+            return own(self.ticket, run_once(session, self.scope, self.ticket.fingerprint, in_time).body)
         self.lock(session)
         made = self.find_made()
         return Outcome(in_time() if made is None else made)

@@ -18,16 +18,6 @@ def addresses_of(url: str, *, is_private_allowed: bool, lookup: Lookup | None = 
     return found
 
 
-# Nothing calls the webhooks of fulfilments yet: a reward can't ask for one.
-FULFILLMENTS_ARE_SENT = False
-
-
-def require_sent(field: str) -> None:
-    """BadRequest at `field` as long as fulfilments aren't sent to webhooks."""
-    if not FULFILLMENTS_ARE_SENT:
-        raise bad_request(field, "invalid", "Not available yet: use manual", expected="none or manual", received="webhook")
-
-
 def require_target(url: str, field: str, *, is_private_allowed: bool) -> None:
     """BadRequest at `field` when the URL may not be called. Call it before the transaction: it may take seconds."""
     try:

@@ -6,10 +6,10 @@ from temporalio import workflow
 
 from workflows import contracts, policies
 from workflows.attributes import KIND
-from workflows.contracts import ClockInput, ClockReport, ClockResult
+from workflows.contracts_clock import CLOCK_WORKFLOW, ClockInput, ClockReport, ClockResult
 
 
-@workflow.defn(name=contracts.CLOCK_WORKFLOW)
+@workflow.defn(name=CLOCK_WORKFLOW)
 class ClockWorkflow:
     """Moves the clock of the deployment to a target, slice by slice; stops where it is when its time is over."""
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 FULFILLMENT_WORKFLOW = "FulfillmentWorkflow"
 ATTEND_FULFILLMENT = "attend_fulfillment"
+ATTEMPT_FULFILLMENT = "attempt_fulfillment"
 
 
 def fulfillment_workflow_id(redemption_id: UUID) -> str:
@@ -40,7 +41,10 @@ class FulfillmentInput(BaseModel):
 
 
 class FulfillmentReport(BaseModel):
-    """What one call of `attend_fulfillment` found after carrying out a deadline that has passed."""
+    """What one call of `attend_fulfillment` found after carrying out a deadline that has passed.
+
+    `attempt_in_seconds`: until the webhook may be asked again; None when it won't be. What it answered isn't told here.
+    """
 
     state: FulfillmentState
     participant_id: UUID
@@ -49,6 +53,20 @@ class FulfillmentReport(BaseModel):
     ledger_status: str
     expires_at: datetime | None = None
     deadline_in_seconds: float | None = None
+    attempt_count: int = 0
+    attempt_in_seconds: float | None = None
+    next_attempt_at: datetime | None = None
+    last_response_status: int | None = None
+    last_error: str | None = None
+
+
+class AttemptReport(BaseModel):
+    """What one call of `attempt_fulfillment` did: nothing without a `number`; without an `outcome` its answer came too late."""
+
+    number: int | None = None
+    outcome: str | None = None
+    response_status: int | None = None
+    error: str | None = None
 
 
 class FulfillmentFlowStatus(BaseModel):
@@ -57,3 +75,4 @@ class FulfillmentFlowStatus(BaseModel):
     redemption_id: UUID
     state: FulfillmentState
     last: FulfillmentReport | None = None
+    attempt: AttemptReport | None = None

@@ -1,14 +1,17 @@
-"""What was redeemed and has to be handed over: waits for the report of it, or for the deadline, which gives the value back."""
+"""What was redeemed and has to be handed over: asks a webhook, if there is one, and waits for the outcome or the deadline."""
 
 from datetime import timedelta
 
 from temporalio import workflow
 
+from domain.webhook_attempts import MAX_ATTEMPTS
 from workflows import contracts, policies
 from workflows.attributes import KIND, ORGANIZATION, PROGRAM, STATUS
 from workflows.contracts_fulfillment import (
+    ATTEMPT_FULFILLMENT,
     ATTEND_FULFILLMENT,
     FULFILLMENT_WORKFLOW,
+    AttemptReport,
     FulfillmentFlowStatus,
     FulfillmentInput,
     FulfillmentReport,
@@ -19,10 +22,11 @@ from workflows.contracts_fulfillment import (
 
 @workflow.defn(name=FULFILLMENT_WORKFLOW)
 class FulfillmentWorkflow:
-    """Waits for a fulfilment's end: by a report, by a reversal that cancels it, or by its deadline.
+    """Waits for a fulfilment's end: by a report, by a webhook's answer, by a reversal that cancels it, or by its deadline.
 
-    The database knows where it stands, and whoever looks at the redemption carries out a deadline that has passed: everything
-    is right without this flow, but for nobody's looking.
+    An attempt of a webhook is an activity that is waited for together with the rest: whatever comes first ends the flow.
+    The database knows where it stands, and whoever looks at the redemption carries out a deadline that has passed: without
+    this flow only the webhook isn't asked, and nobody may look.
     """
 
     @workflow.init
@@ -32,6 +36,8 @@ class FulfillmentWorkflow:
         self._was_cancelled = False
         self._state = FulfillmentState.PENDING
         self._report: FulfillmentReport | None = None
+        self._attempting: workflow.ActivityHandle[AttemptReport] | None = None
+        self._attempt: AttemptReport | None = None
 
     @workflow.run
     async def run(self, start: FulfillmentInput) -> FulfillmentFlowStatus:
@@ -51,9 +57,14 @@ class FulfillmentWorkflow:
             if self._state is not FulfillmentState.PENDING:
                 workflow.upsert_search_attributes([STATUS.value_set(self._state)])
                 return self.status()
-            if workflow.info().is_continue_as_new_suggested():
-                workflow.continue_as_new(start)
+            if self._attempting is None:
+                if workflow.info().is_continue_as_new_suggested():
+                    workflow.continue_as_new(start)
+                if report.attempt_in_seconds is not None and report.attempt_in_seconds <= 0:
+                    self._attempting = self._ask(report.attempt_count + 1)
             await self._wait(report)
+            if self._attempting is not None and self._attempting.done():
+                self._attempt, self._attempting = self._attempting.result(), None
 
     @workflow.signal(name=FulfillmentSignal.REPORTED)
     def reported(self) -> None:
@@ -74,7 +85,9 @@ class FulfillmentWorkflow:
     @workflow.query(name=contracts.STATUS_QUERY)
     def status(self) -> FulfillmentFlowStatus:
         """Where the fulfilment stands, as of the last look."""
-        return FulfillmentFlowStatus(redemption_id=self._start.redemption_id, state=self._state, last=self._report)
+        return FulfillmentFlowStatus(
+            redemption_id=self._start.redemption_id, state=self._state, last=self._report, attempt=self._attempt
+        )
 
     async def _attend(self) -> FulfillmentReport:
         report: FulfillmentReport = await workflow.execute_activity(
@@ -87,14 +100,29 @@ class FulfillmentWorkflow:
         )
         return report
 
+    def _ask(self, number: int) -> workflow.ActivityHandle[AttemptReport]:
+        return workflow.start_activity(
+            ATTEMPT_FULFILLMENT,
+            self._start,
+            result_type=AttemptReport,
+            task_queue=contracts.WEBHOOK_QUEUE,
+            start_to_close_timeout=policies.ATTEMPT_TIMEOUT,
+            retry_policy=policies.UNTIL_IT_WORKS,
+            summary=f"asks the webhook, attempt {number} of {MAX_ATTEMPTS}",
+        )
+
     async def _wait(self, report: FulfillmentReport) -> None:
-        ahead = policies.LONGEST_TIMER
-        if report.deadline_in_seconds is not None and report.deadline_in_seconds < ahead.total_seconds():
-            ahead = max(policies.SHORTEST_TIMER, timedelta(seconds=report.deadline_in_seconds))
+        """Until something happens, the attempt under way included, or is due."""
+        due = [report.deadline_in_seconds, None if self._attempting else report.attempt_in_seconds]
+        seconds = min((each for each in due if each is not None), default=policies.LONGEST_TIMER.total_seconds())
+        ahead = min(policies.LONGEST_TIMER, max(policies.SHORTEST_TIMER, timedelta(seconds=seconds)))
         try:
-            await workflow.wait_condition(lambda: self._changed, timeout=ahead)
+            await workflow.wait_condition(self._has_news, timeout=ahead)
         except TimeoutError:
             return
+
+    def _has_news(self) -> bool:
+        return self._changed or (self._attempting is not None and self._attempting.done())
 
     def _note(self, report: FulfillmentReport) -> None:
         """The database knows that it failed; that a reversal cancelled it, only the signal says."""
@@ -107,5 +135,14 @@ class FulfillmentWorkflow:
         workflow.set_current_details(
             f"**{self._state}**{until}\n\n"
             f"**Redeemed** {report.amount}{units} ({report.ledger_status})\n\n"
-            f"**Participant** {report.participant_id}"
+            f"**Participant** {report.participant_id}{_attempts(report)}"
         )
+
+
+def _attempts(report: FulfillmentReport) -> str:
+    """The webhook's attempts in words; nothing without any."""
+    if not report.attempt_count and report.next_attempt_at is None:
+        return ""
+    answer = report.last_error or report.last_response_status or "none"
+    ahead = "none" if report.next_attempt_at is None else report.next_attempt_at.isoformat(timespec="seconds")
+    return f"\n\n**Attempts** {report.attempt_count} of {MAX_ATTEMPTS}\n\n**Last answer** {answer}\n\n**Next attempt** {ahead}"

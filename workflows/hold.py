@@ -6,7 +6,7 @@ from temporalio import workflow
 
 from workflows import contracts, policies
 from workflows.attributes import KIND, ORGANIZATION, PROGRAM, STATUS
-from workflows.contracts import HoldInput, HoldReport, HoldSignal, HoldState, HoldStatus
+from workflows.contracts_hold import HOLD_WORKFLOW, HoldInput, HoldReport, HoldSignal, HoldState, HoldStatus
 
 _ENDED_BY = {
     HoldSignal.RELEASED: HoldState.RELEASED,
@@ -17,7 +17,7 @@ _ENDED_BY = {
 }
 
 
-@workflow.defn(name=contracts.HOLD_WORKFLOW)
+@workflow.defn(name=HOLD_WORKFLOW)
 class HoldWorkflow:
     """Waits for a hold's deadline, or for its earlier end, of which the operations tell by signals.
 

@@ -44,6 +44,10 @@ SHORTEST_TIMER = timedelta(milliseconds=20)
 # One short transaction; a worker that is killed in it costs this long, and the due work comes first then.
 ATTEND_TIMEOUT = timedelta(seconds=5)
 
+# Resolving a host, connecting and waiting for an answer take 18 seconds at most; a worker that is killed meanwhile costs this
+# long. One that is merely slow still counts its attempt.
+ATTEMPT_TIMEOUT = timedelta(seconds=22)
+
 # A timer of Temporal has its limits; a deadline centuries ahead is looked at again once a year.
 LONGEST_TIMER = timedelta(days=365)
 
@@ -61,9 +65,9 @@ REDEMPTION_PATIENCE = timedelta(minutes=10)
 RECONCILE_EVERY = timedelta(seconds=30)
 RECONCILE_TIMEOUT = timedelta(seconds=60)
 
-# A slice of a move stops by itself; a heavy moment on its way may take longer.
+# A slice of a move stops by itself; a heavy moment on its way may take longer, and a webhook that is asked answer late.
 CLOCK_TIMEOUT = timedelta(seconds=60)
-CLOCK_HEARTBEAT = timedelta(seconds=10)
+CLOCK_HEARTBEAT = timedelta(seconds=25)
 
 # One call sends for about a minute, then lets what is under way end; a worker that is killed is noticed by its silence.
 SEND_TIMEOUT = timedelta(minutes=3)

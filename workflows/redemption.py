@@ -5,7 +5,15 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 from workflows import contracts, policies
 from workflows.attributes import STATUS
-from workflows.contracts import RedemptionInput, RedemptionResult, RedemptionState, RedemptionStatus, ReversalInput
+from workflows.contracts_redemption import (
+    REDEMPTION_WORKFLOW,
+    REVERSAL_WORKFLOW,
+    RedemptionInput,
+    RedemptionResult,
+    RedemptionState,
+    RedemptionStatus,
+    ReversalInput,
+)
 
 
 class _Errand:
@@ -43,7 +51,7 @@ class _Errand:
         return self._result
 
 
-@workflow.defn(name=contracts.REDEMPTION_WORKFLOW)
+@workflow.defn(name=REDEMPTION_WORKFLOW)
 class RedemptionWorkflow:
     """Redeems. A refusal is the flow's failure, with its code as type; nothing was done then, and the id may be used again."""
 
@@ -62,7 +70,7 @@ class RedemptionWorkflow:
         return self._errand.status()
 
 
-@workflow.defn(name=contracts.REVERSAL_WORKFLOW)
+@workflow.defn(name=REVERSAL_WORKFLOW)
 class RedemptionReversalWorkflow:
     """Reverses a redemption or a part of it; the reversals of one redemption follow each other."""
 

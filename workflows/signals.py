@@ -10,21 +10,20 @@ from temporalio.service import RPCError
 
 from workflows import contracts
 from workflows.attributes import KIND, ORGANIZATION, PROGRAM, STATUS
-from workflows.contracts import (
-    ClockInput,
-    ClockResult,
-    DueInput,
-    DueKind,
-    HoldInput,
-    HoldSignal,
-    LaneInput,
+from workflows.contracts import DueInput, DueKind, LaneInput, RunInput
+from workflows.contracts_clock import CLOCK_WORKFLOW, CLOCK_WORKFLOW_ID, ClockInput, ClockResult
+from workflows.contracts_fulfillment import FULFILLMENT_WORKFLOW, FulfillmentInput, FulfillmentSignal, fulfillment_workflow_id
+from workflows.contracts_hold import HOLD_WORKFLOW, HoldInput, HoldSignal, hold_workflow_id
+from workflows.contracts_redemption import (
+    REDEMPTION_WORKFLOW,
+    REVERSAL_WORKFLOW,
     RedemptionInput,
     RedemptionResult,
     RedemptionState,
     ReversalInput,
-    RunInput,
+    redemption_workflow_id,
+    reversal_workflow_id,
 )
-from workflows.contracts_fulfillment import FULFILLMENT_WORKFLOW, FulfillmentInput, FulfillmentSignal, fulfillment_workflow_id
 from workflows.policies import LANE_TASK_TIMEOUT, REDEMPTION_TASK_TIMEOUT
 
 SIGNAL_TIMEOUT = timedelta(seconds=5)
@@ -94,9 +93,9 @@ async def start_automation_run(client: Client, run: RunInput, *, queue: str = co
 async def start_hold(client: Client, hold: HoldInput, *, wake: bool = False, queue: str = contracts.LEDGER_QUEUE) -> None:
     """Start a hold's flow unless it runs; with `wake` also make it look at once. Raises RPCError."""
     await client.start_workflow(
-        contracts.HOLD_WORKFLOW,
+        HOLD_WORKFLOW,
         hold,
-        id=contracts.hold_workflow_id(hold.hold_id),
+        id=hold_workflow_id(hold.hold_id),
         task_queue=queue,
         task_timeout=LANE_TASK_TIMEOUT,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
@@ -112,9 +111,9 @@ async def start_clock(
 ) -> WorkflowHandle[Any, ClockResult]:
     """Start a move of the test clock, over after `ends_after` at the latest. WorkflowAlreadyStartedError, RPCError."""
     return await client.start_workflow(
-        contracts.CLOCK_WORKFLOW,
+        CLOCK_WORKFLOW,
         wanted,
-        id=contracts.CLOCK_WORKFLOW_ID,
+        id=CLOCK_WORKFLOW_ID,
         result_type=ClockResult,
         task_queue=queue,
         execution_timeout=ends_after,
@@ -127,7 +126,7 @@ async def start_clock(
 
 async def tell_hold(client: Client, hold_id: UUID, what: HoldSignal) -> None:
     """Tell a hold's flow what was done to the hold. Raises RPCError, with NOT_FOUND when it doesn't run."""
-    await client.get_workflow_handle(contracts.hold_workflow_id(hold_id)).signal(what, rpc_timeout=SIGNAL_TIMEOUT)
+    await client.get_workflow_handle(hold_workflow_id(hold_id)).signal(what, rpc_timeout=SIGNAL_TIMEOUT)
 
 
 async def start_redemption(
@@ -135,9 +134,9 @@ async def start_redemption(
 ) -> WorkflowHandle[Any, RedemptionResult]:
     """Start a redemption, in this very process if it has a worker. WorkflowAlreadyStartedError, RPCError."""
     return await client.start_workflow(
-        contracts.REDEMPTION_WORKFLOW,
+        REDEMPTION_WORKFLOW,
         wanted,
-        id=contracts.redemption_workflow_id(wanted.program_id, wanted.redemption_id, wanted.idempotency_key),
+        id=redemption_workflow_id(wanted.program_id, wanted.redemption_id, wanted.idempotency_key),
         result_type=RedemptionResult,
         task_queue=queue,
         task_timeout=REDEMPTION_TASK_TIMEOUT,
@@ -154,9 +153,9 @@ async def start_reversal(
 ) -> WorkflowHandle[Any, RedemptionResult]:
     """Start a reversal, as above; WorkflowAlreadyStartedError while another one of the redemption is under way."""
     return await client.start_workflow(
-        contracts.REVERSAL_WORKFLOW,
+        REVERSAL_WORKFLOW,
         wanted,
-        id=contracts.reversal_workflow_id(wanted.redemption_id),
+        id=reversal_workflow_id(wanted.redemption_id),
         result_type=RedemptionResult,
         task_queue=queue,
         task_timeout=REDEMPTION_TASK_TIMEOUT,
@@ -204,9 +203,7 @@ def _attributes(kind: str, wanted: RedemptionInput | ReversalInput) -> TypedSear
 
 async def wake_hold(client: Client, hold_id: UUID) -> None:
     """Make a hold's flow look at once. Raises RPCError, with NOT_FOUND when it doesn't run."""
-    await client.get_workflow_handle(contracts.hold_workflow_id(hold_id)).signal(
-        contracts.WAKE_SIGNAL, rpc_timeout=SIGNAL_TIMEOUT
-    )
+    await client.get_workflow_handle(hold_workflow_id(hold_id)).signal(contracts.WAKE_SIGNAL, rpc_timeout=SIGNAL_TIMEOUT)
 
 
 __all__ = [

@@ -34,7 +34,7 @@ MOST_WAITING = 5000
 
 
 async def wake_endpoint(
-    client: Client, endpoint: EndpointInput, *, is_changed: bool = False, queue: str = contracts.WEBHOOK_QUEUE
+    client: Client, endpoint: EndpointInput, *, is_changed: bool = False, queue: str = contracts.DELIVERY_QUEUE
 ) -> None:
     """Signal an endpoint's flow, starting it when it doesn't run: there are messages, or it was changed. Raises RPCError."""
     await client.start_workflow(
@@ -51,7 +51,7 @@ async def wake_endpoint(
     )
 
 
-async def start_retry(client: Client, retry: RetryInput, *, wake: bool = False, queue: str = contracts.WEBHOOK_QUEUE) -> None:
+async def start_retry(client: Client, retry: RetryInput, *, wake: bool = False, queue: str = contracts.DELIVERY_QUEUE) -> None:
     """Start the flow of a failed delivery unless it runs; with `wake` also make it look at once. Raises RPCError."""
     await client.start_workflow(
         RETRY_WORKFLOW,

@@ -34,11 +34,11 @@ from services.catalog import CatalogOrder
 from services.idempotency import fingerprint_of
 from services.paging import SortColumn
 from services.redemption_views import FulfillmentStatus, redemption_body, reversal_body
-from services.redemptions import Priced, Redeeming
+from services.redemptions import Glance, Priced, Redeeming
 from services.reversals import Reversing
 from services.tickets import Outlook, Ticket
-from workflows.contracts import RedemptionInput, ReversalInput, redemption_workflow_id, reversal_workflow_id
 from workflows.contracts_fulfillment import FulfillmentInput, FulfillmentSignal
+from workflows.contracts_redemption import RedemptionInput, ReversalInput, redemption_workflow_id, reversal_workflow_id
 from workflows.signals import start_redemption, start_reversal
 
 router = router_for("Redemptions")
@@ -85,9 +85,10 @@ async def redeem_item(participant_id: PathId, body: ItemRedemptionCreate, call: 
 
 async def _redeem(call: Call, ticket: Ticket, wanted: Redeeming, asked: dict[str, Any]) -> Response:
     """Carry out a redemption; `asked` is what its flow is told of it besides the ids."""
+    glance = Glance(ticket, wanted, call.is_strict)
 
     def look(session: Session, patience_ms: int) -> Outlook:
-        return redemptions.look(session, ticket, wanted, patience_ms, is_strict=call.is_strict)
+        return redemptions.look(session, glance, patience_ms)
 
     def last_look(session: Session, _: Outlook) -> Outlook:
         return redemptions.last_look(session, ticket, wanted.program_id)
@@ -107,7 +108,7 @@ async def _redeem(call: Call, ticket: Ticket, wanted: Redeeming, asked: dict[str
         return await start_redemption(client, given)
 
     workflow_id = redemption_workflow_id(wanted.program_id, ticket.id, ticket.key)
-    done = await _redeemer(call).run(Errand(look, last_look, start, workflow_id, ticket.id))
+    done = await _redeemer(call).run(Errand(look, last_look, start, workflow_id, ticket.id, glance))
     if not done.is_replay and done.body["fulfillment_status"] == FulfillmentStatus.PENDING:
         _timers(call).start_fulfillment(
             FulfillmentInput(

@@ -15,7 +15,7 @@ from api.schemas.rewards import RewardCreate, RewardQuery, RewardRead, RewardUpd
 from domain.rewards import Fulfillment
 from services import rewards
 from services.paging import SortColumn
-from services.webhook_targets import require_sent, require_target
+from services.webhook_targets import require_target
 
 router = router_for("Rewards")
 
@@ -91,5 +91,4 @@ def update_reward(program_id: ProgramPathId, reward_id: RewardPathId, body: Rewa
 def _require_target(call: Call, fulfillment: Fulfillment | None) -> None:
     """Resolve the host of a webhook, before any connection of the database is taken."""
     if fulfillment is not None and fulfillment.url is not None:
-        require_sent("fulfillment.type")
         require_target(fulfillment.url, "fulfillment.url", is_private_allowed=call.settings.webhook_allow_private)

@@ -92,6 +92,92 @@ _EXPIRED = {
     "lots": [{"id": _LOT, "amount": "500", "bucket": "AVAILABLE", "expires_at": _AT}],
     "lot_count": 1,
 }
+_REWARD = {"reward_id": "0198c1a6-3d4e-7f5a-8b6c-7d8e9fa0b1c2", "reward_name": "Mug"}
+_ORDER = {"quantity": 2, "unit_cost": "120"}
+_REDEMPTION = {
+    "id": "0198c1b4-5e6f-7a70-8b81-9c92ada3beb4",
+    "participant_id": _ANN,
+    "program_id": _PROGRAM,
+    "asset_id": _POINTS["asset_id"],
+    "amount": "240",
+    "description": "Redeemed: Mug",
+    "reward_id": _REWARD["reward_id"],
+    **_ORDER,
+    "status": "COMPLETED",
+    "reversed_amount": "0",
+    "reversed_quantity": 0,
+    "redemption_target_type": "SYSTEM_REDEMPTION",
+    "journal_entry_id": "0198c1b0-0000-7000-8000-000000000009",
+    "fulfillment_status": "PENDING",
+    "fulfillment_expires_at": "2026-01-22T10:30:00.000000Z",
+    "fulfillment_note": None,
+    "created_at": _AT,
+    "updated_at": _AT,
+}
+_REDEEMED = {
+    "redemption": _REDEMPTION,
+    **_ANNS,
+    "program_id": _PROGRAM,
+    **_POINTS,
+    "amount": "240",
+    **_REWARD,
+    **_ORDER,
+    **_balance("510"),
+    "journal_entry_id": _REDEMPTION["journal_entry_id"],
+    "created_by_api_key_id": _KEY,
+    "occurred_at": _AT,
+}
+_GIVEN_BACK = {"status": "FULLY_REVERSED", "reversed_amount": "240", "reversed_quantity": 2, "fulfillment_status": "FAILED"}
+_REVERSAL = {
+    "id": "0198c1b5-6f70-7b81-8c92-ada3beb4cfc5",
+    "redemption_id": _REDEMPTION["id"],
+    "amount": "240",
+    "quantity": 2,
+    "reason": "fulfillment failed",
+    "journal_entry_id": "0198c1b0-0000-7000-8000-000000000010",
+    "created_at": _AT,
+}
+_REVERSED = {
+    "reversal": _REVERSAL,
+    "redemption": {**_REDEMPTION, **_GIVEN_BACK},
+    **_ANNS,
+    "program_id": _PROGRAM,
+    **_POINTS,
+    "amount": "240",
+    "quantity": 2,
+    "reason": "fulfillment failed",
+    "full": True,
+    **_balance("750"),
+    "journal_entry_id": _REVERSAL["journal_entry_id"],
+    "created_by_api_key_id": None,
+    "occurred_at": _AT,
+}
+_ENDED = {
+    **_ANNS,
+    "program_id": _PROGRAM,
+    **_POINTS,
+    "amount": "240",
+    **_REWARD,
+    **_ORDER,
+    "note": None,
+    "last_response_status": 200,
+    "created_by_api_key_id": None,
+    "occurred_at": _AT,
+}
+_FULFILLED = {
+    "redemption": {**_REDEMPTION, "fulfillment_status": "FULFILLED"},
+    **_ENDED,
+    "by": "WEBHOOK",
+    "attempt_count": 1,
+}
+_UNFULFILLED = {
+    "redemption": {**_REDEMPTION, **_GIVEN_BACK},
+    **_ENDED,
+    "by": "WEBHOOK",
+    "attempt_count": 8,
+    "last_response_status": 500,
+    "reversal_id": _REVERSAL["id"],
+}
 _TRANSFERRED = {
     "program_id": _PROGRAM,
     **_POINTS,
@@ -172,12 +258,16 @@ _DATA: Mapping[MessageType, Mapping[str, Any]] = {
     MessageType.BALANCE_HELD: _HELD,
     MessageType.BALANCE_RELEASED: _RELEASED,
     MessageType.BALANCE_EXPIRED: _EXPIRED,
+    MessageType.REDEMPTION_COMPLETED: _REDEEMED,
+    MessageType.REDEMPTION_REVERSED: _REVERSED,
     MessageType.TRANSFER_COMPLETED: _TRANSFERRED,
     MessageType.EVENT_COMPLETED: _COMPLETED,
     MessageType.EVENT_FAILED: _FAILED,
     MessageType.PARTICIPANT_CREATED: _CREATED,
     MessageType.PROGRAM_FUNDED: _FUNDED,
     MessageType.PROGRAM_BURNED: _BURNED,
+    MessageType.REDEMPTION_FULFILLED: _FULFILLED,
+    MessageType.REDEMPTION_FULFILLMENT_FAILED: _UNFULFILLED,
 }
 
 

@@ -1,5 +1,6 @@
 """Fulfilments: redemptions that wait to be handed over, their deadlines, and their flows."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -49,11 +50,14 @@ def has_passed(conn: Connection, organization_id: UUID, redemption_id: UUID) -> 
     return row is not None
 
 
-def due_now(conn: Connection, limit: int) -> list[FulfillmentKey]:
-    """Those whose deadline has come, the first first."""
+def due_now(conn: Connection, limit: int, without: Collection[UUID]) -> list[FulfillmentKey]:
+    """Those whose deadline has come, the first first, but for some."""
     rows = conn.execute(
-        f"{_KEYS} FROM {_PENDING} AND r.fulfillment_expires_at <= %s ORDER BY r.fulfillment_expires_at, r.id LIMIT %s",
-        [database_now(conn), limit],
+        f"""
+        {_KEYS} FROM {_PENDING} AND r.fulfillment_expires_at <= %s AND r.id <> ALL(%s::uuid[])
+        ORDER BY r.fulfillment_expires_at, r.id LIMIT %s
+        """,
+        [database_now(conn), arrays.uuids(without), limit],
     )
     return [FulfillmentKey(*row) for row in rows]
 

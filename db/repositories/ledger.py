@@ -102,8 +102,9 @@ def _load_lots(conn: Connection, books: Books, keys: list[AccountKey]) -> None:
     if not keys:
         return
     columns = _columns(keys)
-    lots = _by_account(books, keys, conn.execute(_LOTS, columns, prepare=True).fetchall())
-    holds = _by_account(books, keys, conn.execute(_HOLDS, columns, prepare=True).fetchall())
+    with conn.pipeline():
+        found = [conn.execute(statement, columns, prepare=True) for statement in (_LOTS, _HOLDS)]
+    lots, holds = (_by_account(books, keys, cursor.fetchall()) for cursor in found)
     for key in keys:
         books.account(key).attach((_lot(row) for row in lots[key]), (_hold(row) for row in holds[key]))
 

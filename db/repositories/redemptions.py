@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from psycopg import Cursor
 from psycopg.rows import class_row
 
 from db.repositories import arrays
@@ -97,21 +98,6 @@ _CONDITIONS = {
 }
 
 
-def find_target(conn: Connection, organization_id: UUID, program_id: UUID) -> TargetRow | None:
-    """The redemption target that a program names now; None without such a program."""
-    row: Any = conn.execute(
-        """
-        SELECT p.redemption_target_type, p.redemption_target_entity_id, h.kind
-        FROM programs p
-        LEFT JOIN holders h ON h.id = p.redemption_target_entity_id AND h.organization_id = p.organization_id
-        WHERE p.id = %s AND p.organization_id = %s
-        """,
-        [program_id, organization_id],
-        prepare=True,
-    ).fetchone()
-    return None if row is None else TargetRow(*row)
-
-
 def captured_target(conn: Connection, redemption: RedemptionRow) -> TargetRow:
     """The target that a redemption was made with."""
     entity_id = redemption.redemption_target_entity_id
@@ -145,11 +131,14 @@ def limit_until(conn: Connection, until: datetime, least_ms: int) -> None:
     )
 
 
+def limit(conn: Connection, milliseconds: int) -> Cursor[tuple[Any, ...]]:
+    """Let no statement of this transaction take longer; gives the database's own clock, inside a pipeline when it ends."""
+    return conn.execute("SELECT clock_timestamp(), set_config('statement_timeout', %s, true)", [str(milliseconds)], prepare=True)
+
+
 def limit_to(conn: Connection, milliseconds: int) -> datetime:
     """Let no statement of this transaction take longer; the database's own clock, which no test moves."""
-    row: Any = conn.execute(
-        "SELECT clock_timestamp(), set_config('statement_timeout', %s, true)", [str(milliseconds)], prepare=True
-    ).fetchone()
+    row: Any = limit(conn, milliseconds).fetchone()
     moment: datetime = row[0]
     return moment
 
@@ -245,28 +234,27 @@ def _lot(row: tuple[Any, ...]) -> Lot:
 
 
 def insert(conn: Connection, row: RedemptionRow, taken: Sequence[LotPart]) -> None:
-    """Record a redemption and what each lot gave to it."""
+    """Record a redemption and what each lot gave to it; best inside a pipeline."""
     marks = ", ".join(f"%({name})s" for name in _STORED)
-    with conn.pipeline():
+    conn.execute(
+        f"INSERT INTO redemptions ({', '.join(_STORED)}) VALUES ({marks})",
+        {name: getattr(row, name) for name in _STORED},
+        prepare=True,
+    )
+    if taken:
         conn.execute(
-            f"INSERT INTO redemptions ({', '.join(_STORED)}) VALUES ({marks})",
-            {name: getattr(row, name) for name in _STORED},
+            """
+            INSERT INTO redemption_lots (redemption_id, ordinal, lot_id, amount)
+            SELECT %s, given.ordinal - 1, given.lot_id, given.amount
+            FROM unnest(%s::uuid[], %s::numeric[]) WITH ORDINALITY AS given (lot_id, amount, ordinal)
+            """,
+            [row.id, arrays.uuids(part.lot_id for part in taken), arrays.numbers(part.amount for part in taken)],
             prepare=True,
         )
-        if taken:
-            conn.execute(
-                """
-                INSERT INTO redemption_lots (redemption_id, ordinal, lot_id, amount)
-                SELECT %s, given.ordinal - 1, given.lot_id, given.amount
-                FROM unnest(%s::uuid[], %s::numeric[]) WITH ORDINALITY AS given (lot_id, amount, ordinal)
-                """,
-                [row.id, arrays.uuids(part.lot_id for part in taken), arrays.numbers(part.amount for part in taken)],
-                prepare=True,
-            )
 
 
 def insert_reversal(conn: Connection, row: ReversalRow, restored: Sequence[LotPart]) -> None:
-    """Record a reversal, what each lot got back, and what that makes of the redemption; its fulfilment ends."""
+    """Record a reversal, what each lot got back, and what that makes of the redemption."""
     marks = ", ".join(f"%({name})s" for name in _REVERSAL_STORED)
     with conn.pipeline():
         conn.execute(
@@ -276,7 +264,6 @@ def insert_reversal(conn: Connection, row: ReversalRow, restored: Sequence[LotPa
         conn.execute(
             """
             UPDATE redemptions SET reversed_amount = reversed_amount + %s, reversed_quantity = reversed_quantity + %s,
-                   fulfillment_status = CASE fulfillment_status WHEN 'PENDING' THEN 'FAILED' ELSE fulfillment_status END,
                    updated_at = %s
             WHERE id = %s
             """,

@@ -1,11 +1,12 @@
 """Rewards, and the units of them that participants have.
 
-A redemption uses `lock_reward`, `units_of` and `save_stock` in one transaction. The reward is a hot row: its lock is taken
-after those of all holders and before those of budgets, program state and wallets, rewards by id among themselves. It guards
-the units of every participant too.
+A redemption uses `lock_stock` and `save_stock` in one transaction, a reversal `lock_reward`, `units_of` and `save_stock`.
+The reward is a hot row: its lock is taken after those of all holders and before those of budgets, program state and wallets,
+rewards by id among themselves. It guards the units of every participant too.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -33,6 +34,9 @@ _COLUMNS = (
 _FULFILLMENT = ("fulfillment_type", "fulfillment_url", "fulfillment_timeout")
 _WRITTEN = (*_COLUMNS, "metadata", *_FULFILLMENT)
 
+# What a redemption is decided by; metadata has no part in it.
+DECIDING = (*_COLUMNS, *_FULFILLMENT)
+
 
 def find(conn: Connection, organization_id: UUID, program_id: UUID, reward_id: UUID) -> Reward | None:
     """A reward of the organization's program."""
@@ -42,6 +46,35 @@ def find(conn: Connection, organization_id: UUID, program_id: UUID, reward_id: U
 def lock_reward(conn: Connection, organization_id: UUID, program_id: UUID, reward_id: UUID) -> Reward | None:
     """The same, locked: its stock, status and everybody's units stay until commit but for what this transaction does."""
     return _find(conn, organization_id, program_id, reward_id, "FOR UPDATE")
+
+
+def lock_stock(
+    conn: Connection, organization_id: UUID, program_id: UUID, reward_id: UUID, participant_id: UUID
+) -> tuple[Reward | None, int, datetime]:
+    """Lock a reward; it, the participant's units and the product's clock, all of a moment after the lock was had."""
+    with conn.pipeline():
+        rows = conn.cursor(row_factory=dict_row)
+        rows.execute(
+            f"{_SELECT} WHERE id = %s AND program_id = %s AND organization_id = %s FOR UPDATE",
+            [reward_id, program_id, organization_id],
+            prepare=True,
+        )
+        # A statement of its own: it sees what was committed while the lock was waited for.
+        after = conn.execute(
+            """
+            SELECT coalesce((SELECT units FROM reward_units WHERE reward_id = %s AND participant_id = %s), 0), openscrip_now()
+            """,
+            [reward_id, participant_id],
+            prepare=True,
+        )
+    row, counted = rows.fetchone(), after.fetchone()
+    assert counted is not None
+    return None if row is None else _reward(row), int(counted[0]), counted[1]
+
+
+def decided(row: dict[str, Any], scale: int) -> Reward:
+    """A reward of its DECIDING columns and its asset's scale."""
+    return _reward(row | {"scale": scale})
 
 
 def page(
@@ -99,11 +132,13 @@ def save_stock(conn: Connection, reward: Reward, participant_id: UUID, units: in
     conn.execute(
         "UPDATE rewards SET redeemed_count = %s, status = %s, is_sold_out = %s, updated_at = %s WHERE id = %s",
         [reward.redeemed_count, reward.status, reward.is_sold_out, reward.updated_at, reward.id],
+        prepare=True,
     )
     conn.execute(
         "INSERT INTO reward_units (reward_id, participant_id, units) VALUES (%s, %s, %s)"
         " ON CONFLICT (reward_id, participant_id) DO UPDATE SET units = excluded.units",
         [reward.id, participant_id, units],
+        prepare=True,
     )
 
 

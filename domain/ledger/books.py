@@ -24,43 +24,13 @@ from domain.ledger.accounts import (
     add,
 )
 from domain.ledger.entries import ActionType, Entry, LotMove, Origin, Posting
+from domain.ledger.missing import MissingAccount, MissingAsset, MissingLots, MissingWallet
 
 TICK = timedelta(microseconds=1)
 
 # One side of an entry: a holder's account, a wallet, a SYSTEM account of the asset's organization, or an outside account.
 Owner = Account | Wallet | EntityType | OutsideAccount
 Line = tuple[Owner, Bucket, Decimal]
-
-
-class MissingState(Exception):
-    """What an operation needs isn't in the working set yet: load it and try again. Not a refusal."""
-
-
-class MissingAsset(MissingState):
-    def __init__(self, asset_id: UUID) -> None:
-        self.asset_id = asset_id
-        super().__init__(str(asset_id))
-
-
-class MissingAccount(MissingState):
-    def __init__(self, key: AccountKey) -> None:
-        self.key = key
-        super().__init__(str(key))
-
-
-class MissingWallet(MissingState):
-    def __init__(self, program_id: UUID, asset_id: UUID) -> None:
-        self.program_id = program_id
-        self.asset_id = asset_id
-        super().__init__(f"{program_id}/{asset_id}")
-
-
-class MissingLots(MissingState):
-    """The account is there, its lots and hold records aren't."""
-
-    def __init__(self, key: AccountKey) -> None:
-        self.key = key
-        super().__init__(str(key))
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
-from domain.ledger.accounts import AssetTerms, Balance, EntityType
+from domain.ledger.accounts import Balance, EntityType
 from domain.money import format_amount
 from domain.timestamps import format_timestamp
 
@@ -26,6 +26,6 @@ def holder_of(kind: EntityType, holder_id: UUID, external_ids: Mapping[UUID, str
     return {"participant_id": str(holder_id), "external_id": external_ids[holder_id]}
 
 
-def balance_of(balance: Balance, asset: AssetTerms) -> dict[str, str]:
+def balance_of(balance: Balance, scale: int) -> dict[str, str]:
     """The three buckets."""
-    return {name: format_amount(amount, asset.scale) for name, amount in balance._asdict().items()}
+    return {name: format_amount(amount, scale) for name, amount in balance._asdict().items()}

@@ -8,7 +8,8 @@ from enum import StrEnum
 from uuid import UUID
 
 from domain.ledger.accounts import AssetTerms, EntityType
-from domain.ledger.books import Books, MissingState
+from domain.ledger.books import Books
+from domain.ledger.missing import MissingState
 from domain.processing.failure import ActionFailed
 from domain.processing.spending import Budgets
 from domain.state import Changes, EntityState, StateChange

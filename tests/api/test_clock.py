@@ -33,9 +33,9 @@ from tests.support.databases import make_database
 from tests.support.server import serve
 from tests.support.shop import Shop
 from tests.support.stack import Stack, poll, run_stack, run_worker
-from workflows import contracts
-from workflows.contracts import HoldStatus
+from workflows.contracts_clock import CLOCK_WORKFLOW_ID
 from workflows.contracts_fulfillment import FulfillmentFlowStatus, fulfillment_workflow_id
+from workflows.contracts_hold import HoldStatus, hold_workflow_id
 
 URL = "/v1/test-clock"
 
@@ -131,11 +131,11 @@ def test_the_flow_of_a_hold_ends_with_the_move_that_passes_its_deadline(travelle
     money.hold("USD", "40", reference_id="room", expires_at="72h")
     with machine.database.connection() as conn:
         [(hold_id,)] = conn.execute("SELECT id FROM holds WHERE organization_id = %s", [traveller.organization_id]).fetchall()
-    flow = machine.client.get_workflow_handle(contracts.hold_workflow_id(hold_id), result_type=HoldStatus)
+    flow = machine.client.get_workflow_handle(hold_workflow_id(hold_id), result_type=HoldStatus)
     poll(lambda: machine.loop.run(is_running(flow)), 20)
     traveller.post(URL, {"now": ahead(traveller, hours=73)})
     assert machine.loop.run(flow.result()).state == "EXPIRED"
-    moved = machine.client.get_workflow_handle(contracts.CLOCK_WORKFLOW_ID)
+    moved = machine.client.get_workflow_handle(CLOCK_WORKFLOW_ID)
     assert machine.loop.run(moved.describe()).typed_search_attributes
 
 
@@ -167,7 +167,7 @@ def test_a_call_wakes_only_so_many_flows_of_holds(
         money.hold("USD", "10", reference_id=f"room-{hours}", expires_at=f"{hours}h")
     with machine.database.connection() as conn:
         found = conn.execute("SELECT id FROM holds WHERE organization_id = %s", [traveller.organization_id]).fetchall()
-    flows = [machine.client.get_workflow_handle(contracts.hold_workflow_id(id_), result_type=HoldStatus) for (id_,) in found]
+    flows = [machine.client.get_workflow_handle(hold_workflow_id(id_), result_type=HoldStatus) for (id_,) in found]
     for flow in flows:
         poll(lambda flow=flow: machine.loop.run(is_running(flow)), 20)  # type: ignore[misc]
     assert traveller.post(URL, {"now": ahead(traveller, hours=75)})["steps"] == 3

@@ -20,6 +20,7 @@ from tests.support.loop import LoopThread
 from tests.support.server import serve
 from tests.support.stack import poll
 from workflows import contracts
+from workflows.contracts_hold import hold_workflow_id
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_calls_wait_for_temporal_and_come_in_order(postgres: EmbeddedPostgres, l
             [(hold_id,)] = conn.execute("SELECT id FROM holds WHERE expires_at IS NOT NULL").fetchall()
         with EmbeddedTemporal(tmp_path / "temporal", port=port, headless=True, in_memory=True):
             client = loop.run(connect(settings))
-            expected = [contracts.DUE_WORKFLOW_ID, contracts.hold_workflow_id(hold_id)]
+            expected = [contracts.DUE_WORKFLOW_ID, hold_workflow_id(hold_id)]
             poll(lambda: loop.run(flows(client)) == expected, 30)
             assert 1 <= loop.run(signals_of(client)) <= 3, "twenty wakes are one or a few"
         tenant.http.close()

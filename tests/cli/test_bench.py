@@ -87,6 +87,10 @@ def check_figures(found: dict[str, Any]) -> None:
         assert figure["events_per_second"] > 0
         assert figure["ratio_to_pgbench"] > 0
     assert 0 < found["latency_ms"]["posted_p50"] <= found["latency_ms"]["posted_p99"]
+    redeemed = found["redemptions_ms"]
+    assert redeemed["redemptions"] == 50
+    assert 0 < redeemed["p50"] <= redeemed["p99"]
+    assert redeemed["ratio_to_bare"] == pytest.approx(redeemed["p50"] / redeemed["bare_p50"], abs=0.01)
     assert found["deadlocks"] == 0
 
 

@@ -1,6 +1,6 @@
 """The last units of a reward, and clients that all want them at once: none is sold twice, everybody gets an answer.
 
-`OPENSCRIP_RUSH=10000x500` makes a crowd of another size: attempts, and clients at the same moment.
+`OPENSCRIP_RUSH=10000x500`, as `make rush` has it, is a crowd of another size: attempts, and clients at the same moment.
 """
 
 import json
@@ -29,7 +29,7 @@ from tests.support.process import serve_process
 
 pytestmark = [pytest.mark.xdist_group("reward-rush"), pytest.mark.timeout(300)]
 
-ATTEMPTS, CLIENTS = (int(number) for number in os.environ.get("OPENSCRIP_RUSH", "1000x200").split("x"))
+ATTEMPTS, CLIENTS = (int(number) for number in os.environ.get("OPENSCRIP_RUSH", "2000x100").split("x"))
 UNITS = 100
 PEOPLE = 50
 PATIENCE_SECONDS = 60.0

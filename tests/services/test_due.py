@@ -19,7 +19,8 @@ from services import due, holds
 from tests.support.books import assert_books
 from tests.support.databases import make_database
 from tests.workflows.due_world import Purse
-from workflows.contracts import DueReport, HoldState
+from workflows.contracts import DueReport
+from workflows.contracts_hold import HoldState
 
 HOUR = timedelta(hours=1)
 

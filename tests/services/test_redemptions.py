@@ -19,7 +19,7 @@ from domain.errors import IdempotencyConflict, InsufficientBalance, NotFound, Re
 from runtime.embedded import EmbeddedPostgres
 from runtime.ids import new_id
 from services import redemptions, reversals
-from services.redemptions import Priced, Redeemed, Redeeming
+from services.redemptions import Glance, Priced, Redeemed, Redeeming
 from services.reversals import Reversed, Reversing
 from services.tickets import Outlook, Ticket
 from services.transactions import transact
@@ -62,9 +62,7 @@ class Till:
         return transact(self.database, lambda session: reversals.carry_out(session, ticket, wanted, until))
 
     def look(self, amount: str, ticket: Ticket) -> Outlook:
-        return transact(
-            self.database, lambda session: redemptions.look(session, ticket, self.order(amount), 5000, is_strict=False)
-        )
+        return transact(self.database, lambda session: redemptions.look(session, Glance(ticket, self.order(amount), False), 5000))
 
     def last_look(self, ticket: Ticket) -> Outlook:
         return transact(self.database, lambda session: redemptions.last_look(session, ticket, self.purse.world.program_id))

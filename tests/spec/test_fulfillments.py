@@ -1,5 +1,6 @@
 """redemptions-rewards.md 5 and 6.3: what was redeemed is handed over or comes back, against the running product."""
 
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,8 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 from temporalio.service import RPCError
 
 from tests.support.client import Tenant, new_tenant
+from tests.support.listening import heard, listen
+from tests.support.receiver import Reply, is_signed_by, receive
 from tests.support.shop import Shop
 from tests.support.stack import Stack, poll
 from workflows import contracts
@@ -50,7 +53,8 @@ def test_6_3_01_handed_over(shop: Shop) -> None:
 
 
 @pytest.mark.example("redemptions-rewards.md", "6.3 2")
-def test_6_3_02_failed(shop: Shop) -> None:
+def test_6_3_02_failed(shop: Shop, stack: Stack) -> None:
+    listen(stack.database, shop.api.organization_id)
     code = shop.code()
     made = shop.take(code, 2)
     assert shop.available() == "80.00"
@@ -63,6 +67,12 @@ def test_6_3_02_failed(shop: Shop) -> None:
     entry = shop.api.get(f"/v1/journal-entries/{back['journal_entry_id']}")
     assert entry["created_by_api_key_id"] is not None
     assert shop.hand_over(made, status="FAILED") == failed
+    assert [type_ for type_, _ in heard(stack.database, shop.api.organization_id)] == [
+        "redemption.completed",
+        "redemption.fulfillment_failed",
+        "redemption.reversed",
+        "balance.credited",
+    ]
 
 
 @pytest.mark.example("redemptions-rewards.md", "6.3 3")
@@ -78,6 +88,43 @@ def test_6_3_03_the_deadline(shop: Shop) -> None:
     assert (refused["code"], refused["details"]["status"]) == ("invalid_state", "FAILED")
     [back] = shop.reversals(made)
     assert shop.api.get(f"/v1/journal-entries/{back['journal_entry_id']}")["created_by_api_key_id"] is None
+
+
+@pytest.mark.example("redemptions-rewards.md", "6.3 4")
+def test_6_3_04_a_webhook(shop: Shop) -> None:
+    with receive(Reply(500), Reply(200), Reply(422), Reply(202)) as receiver:
+        code, secret = shop.hooked(receiver.url)
+        made = shop.take(code)
+        first, second = receiver.wait_for(2)
+        assert first.headers["webhook-id"] == second.headers["webhook-id"] == made["id"]
+        assert first.body == second.body
+        assert 4.4 < second.at - first.at < 20
+        assert is_signed_by(first, secret)
+        assert is_signed_by(second, secret)
+        poll(lambda: standing(shop.found(made)) == ("FULFILLED", "COMPLETED"))
+        assert shop.available() == "90.00"
+        refused = shop.take(code)
+        poll(lambda: standing(shop.found(refused)) == ("FAILED", "FULLY_REVERSED"))
+        assert (shop.available(), shop.stock(code)[0]) == ("90.00", 1)
+        taken = shop.take(code)
+        receiver.wait_for(4)
+        assert shop.available() == "80.00"
+        time.sleep(6)
+        assert [each.headers["webhook-id"] for each in receiver.received] == [made["id"]] * 2 + [refused["id"], taken["id"]]
+        assert standing(shop.found(taken)) == ("PENDING", "COMPLETED")
+        assert standing(shop.hand_over(taken, status="FULFILLED")) == ("FULFILLED", "COMPLETED")
+
+
+@pytest.mark.example("webhooks.md", 14)
+def test_what_is_told_of_a_report(shop: Shop, stack: Stack) -> None:
+    listen(stack.database, shop.api.organization_id)
+    made = shop.take(shop.code())
+    for _ in range(2):
+        shop.hand_over(made, status="FULFILLED")
+    told = heard(stack.database, shop.api.organization_id)
+    assert [type_ for type_, _ in told] == ["redemption.completed", "redemption.fulfilled"]
+    assert [data["redemption"]["fulfillment_status"] for _, data in told] == ["PENDING", "FULFILLED"]
+    assert told[1][1]["by"] == "API"
 
 
 @pytest.mark.example("redemptions-rewards.md", "6.3 5")
@@ -200,6 +247,39 @@ class TestFlows:
         made = shop.take(shop.code("1s"))
         assert self.ended(stack, self.waiting(stack, made)) is FulfillmentState.FAILED
         assert shop.available() == "100.00"
+
+    def test_a_webhook_shows_its_attempts_and_a_report_ends_them(self, shop: Shop, stack: Stack) -> None:
+        asked, released = [], threading.Event()
+
+        def script(_: object) -> Reply:
+            asked.append(1)
+            if len(asked) == 1:
+                return Reply(500, b"no")
+            assert released.wait(13)
+            return Reply(200)
+
+        with receive(script=script) as receiver:
+            code, secret = shop.hooked(receiver.url)
+            made = shop.take(code)
+            flow = self.waiting(stack, made)
+
+            async def status() -> FulfillmentFlowStatus:
+                return await flow.query(contracts.STATUS_QUERY, result_type=FulfillmentFlowStatus)
+
+            seen = poll(lambda: found if (found := stack.loop.run(status())).attempt else None)
+            assert seen.attempt is not None
+            assert (seen.attempt.number, seen.attempt.outcome, seen.attempt.response_status) == (1, "FAILED", 500)
+            receiver.wait_for(2)
+            seen = stack.loop.run(status())
+            assert seen.last is not None
+            assert (seen.last.attempt_count, seen.last.last_response_status) == (1, 500)
+            assert seen.last.next_attempt_at is not None
+            shop.hand_over(made, status="FULFILLED")
+            assert self.ended(stack, flow) is FulfillmentState.FULFILLED
+            released.set()
+            history = stack.loop.run(flow.fetch_history()).to_json()
+        assert secret not in history
+        assert receiver.url not in history
 
     def test_a_missing_flow_is_started_again(self, shop: Shop, stack: Stack) -> None:
         made = shop.take(shop.code())

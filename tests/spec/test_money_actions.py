@@ -12,8 +12,7 @@ from temporalio.service import RPCError
 from tests.support.books import assert_books
 from tests.support.club import Club, actions, outcomes
 from tests.support.stack import Stack, poll
-from workflows import contracts
-from workflows.contracts import HoldState, HoldStatus
+from workflows.contracts_hold import HoldState, HoldStatus, hold_workflow_id
 
 ZERO = ("0.00", "0.00", "0.00")
 
@@ -173,7 +172,7 @@ def test_the_flow_of_a_hold_hears_that_a_rule_released_it(club: Club, stack: Sta
     with club.database.connection() as conn:
         found = conn.execute("SELECT id FROM holds WHERE organization_id = %s", [club.tenant.organization_id]).fetchone()
     assert found is not None
-    flow = stack.client.get_workflow_handle(contracts.hold_workflow_id(found[0]), result_type=HoldStatus)
+    flow = stack.client.get_workflow_handle(hold_workflow_id(found[0]), result_type=HoldStatus)
     poll(lambda: stack.loop.run(is_running(flow)))
     club.completed({"type": "give back"})
     ended = stack.loop.run(asyncio.wait_for(flow.result(), 20))

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
@@ -12,13 +11,12 @@ from uuid import UUID
 from jsonschema import Draft202012Validator, FormatChecker
 
 from api.schemas.webhook_messages import posted
-from db.session import Connection, Database
-from domain.money import format_amount
+from db.session import Database
 from domain.outbox import MessageType
 from domain.timestamps import format_timestamp
+from tests.support.entry_rows import EntryRow, Line, Rows, read
 from tests.support.outbox import Recorded, recorded
 
-BUCKETS = ("available", "held", "deferred")
 TYPES = {
     **dict.fromkeys(("CREDIT", "SETTLE"), "balance.credited"),
     **dict.fromkeys(("DEBIT", "FORFEIT", "VOID_HOLD"), "balance.debited"),
@@ -29,7 +27,8 @@ TYPES = {
     "FUND": "program.funded",
     "BURN": "program.burned",
 }
-OF_ENTRIES = frozenset(TYPES.values())
+REDEEMING = {"REDEMPTION": "redemption.completed", "REDEMPTION_REVERSAL": "redemption.reversed"}
+OF_ENTRIES = frozenset({*TYPES.values(), *REDEEMING.values()})
 WHOLE = ("transfer.completed", "program.funded", "program.burned")
 COMMON = [
     "program_id",
@@ -45,89 +44,6 @@ COMMON = [
     "created_by_api_key_id",
     "occurred_at",
 ]
-
-
-@dataclass
-class Line:
-    """A posting."""
-
-    kind: str
-    entity_id: UUID | None
-    bucket: str
-    amount: Decimal
-    after: Decimal | None
-
-
-@dataclass
-class EntryRow:
-    """A journal entry with its postings; `balances` by holder, as they were when it was written."""
-
-    id: UUID
-    action: str
-    program_id: UUID
-    description: str
-    event_id: UUID | None
-    rule_id: UUID | None
-    api_key_id: UUID | None
-    reference_id: str | None
-    created_at: datetime
-    asset_id: UUID
-    symbol: str
-    scale: int
-    is_lot: bool
-    lines: list[Line] = field(default_factory=list)
-    balances: dict[UUID, dict[str, Decimal]] = field(default_factory=dict)
-
-    def shown(self, amount: Decimal) -> str:
-        return format_amount(amount, self.scale)
-
-    def gain(self, holder_id: UUID) -> Decimal:
-        return sum((line.amount for line in self.lines if line.entity_id == holder_id), Decimal(0))
-
-
-@dataclass
-class Rows:
-    entries: dict[UUID, EntryRow]
-    lots: dict[UUID, dict[str, Any]]
-    holds: dict[UUID, datetime | None]
-    names: dict[UUID, str]
-
-
-def read(conn: Connection, organization_id: UUID) -> Rows:
-    """The committed rows, entries in the order in which their accounts were written."""
-    entries: dict[UUID, EntryRow] = {}
-    running: dict[tuple[object, ...], dict[str, Decimal]] = defaultdict(lambda: dict.fromkeys(BUCKETS, Decimal(0)))
-    rows = conn.execute(
-        """
-        SELECT e.id, e.action_type, e.program_id, e.description, e.event_id, e.rule_id, e.created_by_api_key_id, e.reference_id,
-               e.created_at, a.id, a.symbol, a.scale, a.inventory_mode = 'LOT',
-               p.entity_type, p.entity_id, p.bucket, p.amount, p.balance_after
-        FROM journal_entries e JOIN postings p ON p.entry_id = e.id JOIN assets a ON a.id = p.asset_id
-        WHERE e.organization_id = %s ORDER BY e.created_at, e.id, p.ordinal
-        """,
-        [organization_id],
-    )
-    for *head, kind, entity_id, bucket, amount, after in rows:
-        entry = entries.setdefault(head[0], EntryRow(*head))
-        entry.lines.append(Line(kind, entity_id, bucket, amount, after))
-        if kind in ("PARTICIPANT", "GROUP"):
-            account = running[entity_id, entry.asset_id, entry.program_id if kind == "GROUP" else None]
-            account[bucket.lower()] += amount
-            assert account[bucket.lower()] == after
-            entry.balances[entity_id] = account.copy()
-    lots = conn.execute(
-        "SELECT id, holder_id, expires_at, matures_at, entry_id, created_at FROM lots WHERE organization_id = %s",
-        [organization_id],
-    )
-    names = ("holder_id", "expires_at", "matures_at", "entry_id", "created_at")
-    holds = conn.execute("SELECT entry_id, expires_at FROM holds WHERE organization_id = %s", [organization_id])
-    people = conn.execute("SELECT id, external_id FROM participants WHERE organization_id = %s", [organization_id])
-    return Rows(
-        entries,
-        {row[0]: dict(zip(names, row[1:], strict=True)) for row in lots},
-        dict(holds.fetchall()),
-        dict(people.fetchall()),
-    )
 
 
 def assert_told(database: Database, organization_id: UUID) -> list[Recorded]:
@@ -172,19 +88,23 @@ def expected(entry: EntryRow) -> list[tuple[str, UUID]]:
     if entry.action in TYPES:
         [holder] = holders
         return [(TYPES[entry.action], holder)]
-    found = [("balance.credited", holder) for holder in holders if entry.gain(holder) > 0]
-    if entry.action == "REDEMPTION_REVERSAL":
-        found += [("balance.debited", holder) for holder in holders if entry.gain(holder) < 0]
-    return found
+    gained = [holder for holder in holders if entry.gain(holder) > 0]
+    lost = [holder for holder in holders if entry.gain(holder) < 0]
+    [redeemer] = lost if entry.action == "REDEMPTION" else gained
+    found = [(REDEEMING[entry.action], redeemer), *(("balance.credited", holder) for holder in gained)]
+    return found if entry.action == "REDEMPTION" else [*found, *(("balance.debited", holder) for holder in lost)]
 
 
 def assert_says(data: Mapping[str, Any], message: Recorded, entry: EntryRow, rows: Rows) -> None:
     """Every figure is that of the committed rows."""
     assert data["program_id"] == str(entry.program_id)
     assert (data["asset_id"], data["asset_symbol"]) == (str(entry.asset_id), entry.symbol)
-    assert data["description"] == entry.description
     assert data["occurred_at"] == format_timestamp(entry.created_at)
     assert data["created_by_api_key_id"] == (entry.api_key_id and str(entry.api_key_id))
+    if message.type in REDEEMING.values():
+        assert_redemption(data, message, entry, rows)
+        return
+    assert data["description"] == entry.description
     if message.type == "transfer.completed":
         assert_transfer(data, entry, rows)
     elif message.type in WHOLE:
@@ -207,6 +127,15 @@ def assert_transfer(data: Mapping[str, Any], entry: EntryRow, rows: Rows) -> Non
     assert data["source"] == party(source, rows)
     assert data["recipients"] == [party(leg, rows) | {"amount": entry.shown(leg.amount)} for leg in legs]
     assert (data["recipient_count"], data["total_amount"]) == (len(legs), entry.shown(-source.amount))
+
+
+def assert_redemption(data: Mapping[str, Any], message: Recorded, entry: EntryRow, rows: Rows) -> None:
+    holder = message.entity_id
+    assert (data["participant_id"], data["external_id"]) == (str(holder), rows.names[holder])
+    assert data["amount"] == entry.shown(abs(entry.gain(holder)))
+    assert data["balance"] == {name: entry.shown(amount) for name, amount in entry.balances[holder].items()}
+    own = data.get("reversal", data["redemption"])
+    assert (own["journal_entry_id"], own["amount"]) == (str(entry.id), data["amount"])
 
 
 def assert_balance(data: Mapping[str, Any], message: Recorded, entry: EntryRow, rows: Rows) -> None:
@@ -285,7 +214,7 @@ def assert_order(told: Sequence[Recorded], rows: Rows) -> None:
             entry = rows.entries[UUID(message.data["journal_entry_id"])]
             place = (message.entity_id, entry.asset_id, entry.program_id if "group_id" in message.data else None)
             before = last.get(place)
-            assert before is None or before[0] < entry.created_at
+            assert before is None or before[0] < entry.created_at or before[1] == entry.id
             last[place] = (entry.created_at, entry.id)
             seen.add(entry.id)
         elif message.type == "event.completed":

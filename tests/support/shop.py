@@ -27,6 +27,12 @@ class Shop(Till):
         setting = {"type": "manual"} | ({} if timeout is None else {"timeout": timeout})
         return str(self.reward(CODE, **{"fulfillment": setting, **fields})["id"])
 
+    def hooked(self, url: str, timeout: str | None = None, **fields: Any) -> tuple[str, str]:
+        """A reward that a webhook hands over, and the secret that signs for it."""
+        setting = {"type": "webhook", "url": url} | ({} if timeout is None else {"timeout": timeout})
+        made = self.reward(CODE, **{"fulfillment": setting, **fields})
+        return str(made["id"]), str(made["fulfillment"]["secret"])
+
     def reversals(self, redemption: dict[str, Any]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.api.get(f"/v1/redemptions/{redemption['id']}/reversals")["data"]
         return found

@@ -13,7 +13,7 @@ from services.participants import ParticipantInput, upsert_participant
 from services.state import Author, Entity, EntityKind
 from services.transactions import transact
 from tests.services.rule_world import World, make_organization, make_world, set_status
-from workflows.contracts import HoldInput
+from workflows.contracts_hold import HoldInput
 
 
 class Purse:

@@ -20,24 +20,17 @@ from tests.workflows import webhook_script as webhooks
 from tests.workflows.lanes import Queue, Script, report, wake, working
 from tests.workflows.timers import Answers, due_report, fulfillment_report, hold_report, run_report
 from workflows import contracts
-from workflows.contracts import (
-    ClockInput,
-    DueInput,
-    DueKind,
-    HoldInput,
-    HoldSignal,
-    HoldState,
-    LaneStatus,
-    RunInput,
-    RunState,
-)
+from workflows.contracts import DueInput, DueKind, LaneStatus, RunInput, RunState
+from workflows.contracts_clock import ClockInput
 from workflows.contracts_fulfillment import (
+    AttemptReport,
     FulfillmentInput,
     FulfillmentReport,
     FulfillmentSignal,
     FulfillmentState,
     fulfillment_workflow_id,
 )
+from workflows.contracts_hold import HoldInput, HoldSignal, HoldState, hold_workflow_id
 from workflows.contracts_webhooks import EndpointInput, RetryInput, endpoint_workflow_id, retry_workflow_id
 from workflows.policies import LANE_IDLE, WEBHOOK_IDLE
 from workflows.signals import start_automation_run, start_clock, start_fulfillment, start_hold, start_redemption, start_reversal
@@ -166,7 +159,7 @@ async def expired_hold(environment: WorkflowEnvironment) -> WorkflowHistory:
     answers = Answers(hold=[hold_report(), hold_report(remaining="30.00", seconds=0.5), hold_report(HoldState.EXPIRED)])
     async with timers.working(environment.client, answers) as queue:
         await start_hold(environment.client, _HOLD, queue=queue)
-        flow = environment.client.get_workflow_handle(contracts.hold_workflow_id(_HOLD.hold_id))
+        flow = environment.client.get_workflow_handle(hold_workflow_id(_HOLD.hold_id))
         while answers.looks < 1:
             await asyncio.sleep(0.05)
         await asyncio.sleep(0.5)
@@ -180,7 +173,7 @@ async def voided_hold(environment: WorkflowEnvironment) -> WorkflowHistory:
     answers = Answers(hold=[hold_report(), hold_report(HoldState.ENDED)])
     async with timers.working(environment.client, answers) as queue:
         await start_hold(environment.client, _HOLD, queue=queue)
-        flow = environment.client.get_workflow_handle(contracts.hold_workflow_id(_HOLD.hold_id))
+        flow = environment.client.get_workflow_handle(hold_workflow_id(_HOLD.hold_id))
         while answers.looks < 1:
             await asyncio.sleep(0.05)
         await asyncio.sleep(0.5)
@@ -208,6 +201,30 @@ async def cancelled_fulfillment(environment: WorkflowEnvironment) -> WorkflowHis
     """The redemption is reversed."""
     answers = [fulfillment_report(seconds=None), fulfillment_report(FulfillmentState.FAILED)]
     return await _ended_fulfillment(environment, answers, FulfillmentSignal.CANCELLED)
+
+
+async def webhook_fulfillment(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """The webhook fails, is asked again after a while, and does it."""
+    answers = [
+        fulfillment_report(attempt_in_seconds=0.0, next_attempt_at=timers.MOMENT),
+        fulfillment_report(attempt_in_seconds=0.5, next_attempt_at=timers.MOMENT, attempt_count=1, last_response_status=500),
+        fulfillment_report(attempt_in_seconds=0.0, next_attempt_at=timers.MOMENT, attempt_count=1, last_response_status=500),
+        fulfillment_report(FulfillmentState.FULFILLED, attempt_count=2, last_response_status=200),
+    ]
+    made = [("FAILED", 500), ("FULFILLED", 200)]
+    attempts = [AttemptReport(number=n, outcome=what, response_status=status) for n, (what, status) in enumerate(made, 1)]
+    script = Answers(fulfillments=answers, attempts=attempts)
+    async with timers.working(environment.client, script) as queue, timers.asking(environment.client, script):
+        await start_fulfillment(environment.client, _FULFILLMENT, queue=queue)
+        flow = environment.client.get_workflow_handle(fulfillment_workflow_id(_FULFILLMENT.redemption_id))
+        await flow.result()
+        return await flow.fetch_history()
+
+
+async def unanswered_fulfillment(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """The outcome is reported while the webhook is still being asked."""
+    answers = [fulfillment_report(attempt_in_seconds=0.0), fulfillment_report(FulfillmentState.FULFILLED)]
+    return await _ended_fulfillment(environment, answers, FulfillmentSignal.REPORTED)
 
 
 async def _ended_fulfillment(
@@ -340,6 +357,7 @@ SKIPPING: dict[str, Recorder] = {
     "automation_run_completed": completed_run,
     "webhook_endpoint_idle": webhook_endpoint,
     "webhook_retry": webhook_retry,
+    "fulfillment_webhook": webhook_fulfillment,
 }
 SHORT: dict[str, Recorder] = {
     "event_lane_continued": continued_lane,
@@ -351,6 +369,7 @@ SHORT: dict[str, Recorder] = {
     "fulfillment_reported": reported_fulfillment,
     "fulfillment_failed": failed_fulfillment,
     "fulfillment_cancelled": cancelled_fulfillment,
+    "fulfillment_unanswered": unanswered_fulfillment,
     "reconcile": reconciliation,
     "clock": moved_clock,
     "redemption": redemption,

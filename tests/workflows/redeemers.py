@@ -17,7 +17,7 @@ from temporalio.worker import Worker
 
 from runtime.ids import new_id
 from runtime.temporal import sandbox_runner
-from workflows.contracts import LotLine, RedemptionInput, RedemptionResult, ReversalInput
+from workflows.contracts_redemption import LotLine, RedemptionInput, RedemptionResult, ReversalInput
 from workflows.redemption import RedemptionReversalWorkflow, RedemptionWorkflow
 
 FLOWS = (RedemptionWorkflow, RedemptionReversalWorkflow)

@@ -33,7 +33,7 @@ from tests.workflows.test_event_lane import until
 from tests.workflows.timers import Answers, Bound, JumpingClock, hold_report, some_hold, working
 from workflows import contracts
 from workflows.attributes import KIND, ORGANIZATION, PROGRAM, STATUS
-from workflows.contracts import HoldInput, HoldSignal, HoldState, HoldStatus
+from workflows.contracts_hold import HoldInput, HoldSignal, HoldState, HoldStatus, hold_workflow_id
 from workflows.signals import ensure_due_work, start_hold, tell_hold
 
 HoldFlow = WorkflowHandle[Any, Any]
@@ -48,7 +48,7 @@ def ledger(postgres: EmbeddedPostgres) -> Iterator[Database]:
 
 
 def handle_of(client: Client, hold: HoldInput) -> HoldFlow:
-    return client.get_workflow_handle(contracts.hold_workflow_id(hold.hold_id), result_type=HoldStatus)
+    return client.get_workflow_handle(hold_workflow_id(hold.hold_id), result_type=HoldStatus)
 
 
 async def status(flow: HoldFlow) -> HoldStatus:

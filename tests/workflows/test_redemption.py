@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from tests.workflows import redeemers
 from tests.workflows.redeemers import REFUSED, Script, order, redeemed, return_of
 from workflows import contracts
 from workflows.attributes import KIND, ORGANIZATION, PROGRAM, STATUS
-from workflows.contracts import RedemptionState, RedemptionStatus
+from workflows.contracts_redemption import RedemptionState, RedemptionStatus
 from workflows.hosting import REDEMPTIONS_AT_ONCE, redemption_worker
 from workflows.signals import start_redemption, start_reversal
 
@@ -102,6 +103,7 @@ class TestWhatItShows:
 # ------------------------------------------------------------------ when something is down
 
 TIMEOUT = 1.0
+CROWD, CROWD_TIMEOUT = 24, 4.0
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +132,12 @@ class Shop:
         """A redemption, and how long its answer took."""
         began = time.monotonic()
         return self.till.sent(amount, **fields), time.monotonic() - began
+
+    def send_back(self, made: dict[str, Any], **fields: Any) -> tuple[httpx.Response, float]:
+        """The reversal of a redemption, and how long its answer took."""
+        began = time.monotonic()
+        body = {"reason": "returned", **fields}
+        return self.till.api.http.post(f"/v1/redemptions/{made['id']}/reverse", json=body), time.monotonic() - began
 
     def require_refused(self, answer: tuple[httpx.Response, float], timeout: float = TIMEOUT) -> None:
         response, seconds = answer
@@ -182,6 +190,33 @@ class TestTemporalIsAway:
         refused, seconds = shop.send("100.01")
         assert (refused.status_code, seconds < TIMEOUT) == (422, True)
         shop.require_untouched()
+
+    def test_a_crowd_gets_its_answers_in_time(self, open_shop: Callable[..., Shop], tmp_path: Path) -> None:
+        """More than have a turn at the same moment, who don't come all at once; nobody waits for those before and then again."""
+        with EmbeddedTemporal(tmp_path / "temporal", headless=True, in_memory=True) as temporal:
+            shop = open_shop(temporal.address, timeout=CROWD_TIMEOUT)
+            poll(lambda: shop.send("1.00")[0].status_code == 201, 30)
+            server = temporal.pid
+            os.kill(server, signal.SIGSTOP)
+            try:
+                with ThreadPoolExecutor(CROWD) as pool:
+                    waiting = [pool.submit(self._late, shop, number) for number in range(CROWD)]
+                    answers = [answer.result() for answer in waiting]
+            finally:
+                os.kill(server, signal.SIGCONT)
+            # who were allowed twice the time would need more than half again as much
+            assert [answer.status_code for answer, _ in answers] == [503] * CROWD
+            assert max(seconds for _, seconds in answers) < 1.5 * CROWD_TIMEOUT
+            for _ in range(10):
+                assert shop.till.available() == "99.00"
+                time.sleep(0.1)
+            assert shop.till.actions() == ["CREDIT", "REDEMPTION"]
+            shop.till.require_sound(shop.database)
+
+    @staticmethod
+    def _late(shop: Shop, number: int) -> tuple[httpx.Response, float]:
+        time.sleep(number * 0.25 * CROWD_TIMEOUT / CROWD)
+        return shop.send("1.00", idempotency_key=f"late-{number}")
 
     def test_frozen_then_thawed(self, open_shop: Callable[..., Shop], tmp_path: Path) -> None:
         with EmbeddedTemporal(tmp_path / "temporal", headless=True, in_memory=True) as temporal:
@@ -269,8 +304,16 @@ class TestWorkersAreAway:
             with self._worker(shop, loop):
                 response, seconds = answering.result(30)
                 assert (response.status_code, seconds < 15.0) == (201, True)
+        made = response.json()
         assert shop.till.available() == "70.00"
-        assert shop.till.actions() == ["CREDIT", "REDEMPTION"]
+        with self._dying(shop, moment, made) as (answering, dying):
+            assert dying.wait(30) == -signal.SIGKILL
+            with self._worker(shop, loop):
+                response, seconds = answering.result(30)
+                assert (response.status_code, seconds < 15.0) == (201, True)
+                shop.till.reverse(made, status=422)
+        assert shop.till.available() == "100.00"
+        assert shop.till.actions() == ["CREDIT", "REDEMPTION", "REDEMPTION_REVERSAL"]
         shop.till.require_sound(shop.database)
 
     @staticmethod
@@ -301,18 +344,22 @@ class TestWorkersAreAway:
 
     @staticmethod
     @contextlib.contextmanager
-    def _dying(shop: Shop, moment: str) -> Iterator[tuple["Future[Any]", "subprocess.Popen[bytes]"]]:
-        """A request under way, and the worker that dies over it."""
+    def _dying(
+        shop: Shop, moment: str, made: dict[str, Any] | None = None
+    ) -> Iterator[tuple["Future[Any]", "subprocess.Popen[bytes]"]]:
+        """A redemption under way, or the reversal of one that was made, and the worker that dies over it."""
         environment = {
             **os.environ,
             "OPENSCRIP_DATABASE_URL": shop.database.url,
             "OPENSCRIP_TEMPORAL_ADDRESS": shop.settings.temporal_target,
         }
         argv = [sys.executable, "-m", "tests.workflows.dying_worker", moment, str(shop.till.participant)]
+        argv += [] if made is None else ["REDEMPTION_REVERSAL"]
+        ask = partial(shop.send, "30.00") if made is None else partial(shop.send_back, made)
         with subprocess.Popen(argv, cwd=ROOT, env=environment, stdout=subprocess.PIPE) as dying, ThreadPoolExecutor(1) as pool:
             assert dying.stdout is not None
             assert dying.stdout.readline() == b"working\n"
             try:
-                yield pool.submit(shop.send, "30.00", idempotency_key="k"), dying
+                yield pool.submit(ask, idempotency_key="k"), dying
             finally:
                 dying.kill()

@@ -14,7 +14,8 @@ from tests.support.stack import Stack, poll
 from tests.workflows.due_world import Purse
 from workflows import contracts
 from workflows.attributes import KIND, ORGANIZATION, PROGRAM, STATUS
-from workflows.contracts import LEDGER_QUEUE, DueStatus, HoldState, HoldStatus, ReconcileReport
+from workflows.contracts import LEDGER_QUEUE, DueStatus, ReconcileReport
+from workflows.contracts_hold import HoldState, HoldStatus, hold_workflow_id
 
 # Two seconds until the date, and no more than this after it.
 BOUND_SECONDS = 8.0
@@ -44,7 +45,7 @@ def hold_flow(stack: Stack, money: Money) -> WorkflowHandle[Any, Any]:
     with stack.database.connection() as conn:
         row = conn.execute("SELECT id FROM holds WHERE organization_id = %s", [money.api.organization_id]).fetchone()
     assert row is not None
-    return handle_of(stack, contracts.hold_workflow_id(row[0]))
+    return handle_of(stack, hold_workflow_id(row[0]))
 
 
 def handle_of(stack: Stack, workflow_id: str) -> WorkflowHandle[Any, Any]:
@@ -154,7 +155,7 @@ class TestGroups:
         family.act("hold", "Q", "USD", amount="40", expires_at="2s")
         with stack.database.connection() as conn:
             [(hold_id,)] = conn.execute("SELECT id FROM holds WHERE organization_id = %s", [tenant.organization_id]).fetchall()
-        handle = handle_of(stack, contracts.hold_workflow_id(hold_id))
+        handle = handle_of(stack, hold_workflow_id(hold_id))
         assert stack.loop.run(handle.describe()).typed_search_attributes[PROGRAM] == family.programs["Q"]
         poll(lambda: sorted(actions(stack, tenant)) == ["CREDIT", "CREDIT", "EXPIRY", "HOLD", "RELEASE"], 2 + BOUND_SECONDS)
         assert state_of(stack, handle) is HoldState.EXPIRED
@@ -175,6 +176,6 @@ class TestReconciliation:
         report = stack.loop.run(one_pass())
         assert report.holds >= 1
         assert report.failed == 0
-        handle_of(stack, contracts.hold_workflow_id(hold.hold_id))
+        handle_of(stack, hold_workflow_id(hold.hold_id))
         due = stack.client.get_workflow_handle(contracts.DUE_WORKFLOW_ID)
         assert stack.loop.run(due.query(contracts.STATUS_QUERY, result_type=DueStatus)).phase in ("posting", "sleeping")

@@ -20,19 +20,10 @@ from runtime.temporal import sandbox_runner
 from tests.support.loop import LoopThread
 from workflows.automation_run import AutomationRunWorkflow
 from workflows.clock import ClockWorkflow
-from workflows.contracts import (
-    ClockInput,
-    ClockReport,
-    DueReport,
-    HoldInput,
-    HoldReport,
-    HoldState,
-    ReconcileReport,
-    RunInput,
-    RunReport,
-    RunState,
-)
-from workflows.contracts_fulfillment import FulfillmentInput, FulfillmentReport, FulfillmentState
+from workflows.contracts import WEBHOOK_QUEUE, DueReport, ReconcileReport, RunInput, RunReport, RunState
+from workflows.contracts_clock import ClockInput, ClockReport
+from workflows.contracts_fulfillment import AttemptReport, FulfillmentInput, FulfillmentReport, FulfillmentState
+from workflows.contracts_hold import HoldInput, HoldReport, HoldState
 from workflows.due_work import DueWorkWorkflow
 from workflows.fulfillment import FulfillmentWorkflow
 from workflows.hold import HoldWorkflow
@@ -63,8 +54,10 @@ def run_report(state: RunState = RunState.EXECUTING, processed: int = 500, **fie
     return RunReport.model_validate({**usual, "finished_at": MOMENT, **fields})
 
 
-def fulfillment_report(state: FulfillmentState = FulfillmentState.PENDING, seconds: float | None = 3600.0) -> FulfillmentReport:
-    """What a look at the fulfilment of two units for 20.00 found."""
+def fulfillment_report(
+    state: FulfillmentState = FulfillmentState.PENDING, seconds: float | None = 3600.0, **attempts: Any
+) -> FulfillmentReport:
+    """What a look at the fulfilment of two units for 20.00 found; by hand, unless `attempts` of a webhook are given."""
     is_given_back = state in (FulfillmentState.FAILED, FulfillmentState.CANCELLED)
     return FulfillmentReport(
         state=state,
@@ -74,6 +67,7 @@ def fulfillment_report(state: FulfillmentState = FulfillmentState.PENDING, secon
         ledger_status="FULLY_REVERSED" if is_given_back else "COMPLETED",
         expires_at=MOMENT,
         deadline_in_seconds=seconds,
+        **attempts,
     )
 
 
@@ -86,7 +80,9 @@ class Answers:
         hold: Sequence[HoldReport] = (),
         runs: Sequence[RunReport] = (),
         fulfillments: Sequence[FulfillmentReport] = (),
+        attempts: Sequence[AttemptReport] = (),
     ) -> None:
+        self._attempts = iter(attempts)
         self.looks = 0
         self.cancels = 0
         self.waited: list[bool] = []
@@ -115,6 +111,11 @@ class Answers:
             self.looks += 1
             self._last_fulfillment = next(self._fulfillments, self._last_fulfillment)
             return self._last_fulfillment
+
+    @activity.defn
+    def attempt_fulfillment(self, _: FulfillmentInput) -> AttemptReport:
+        with self._lock:
+            return next(self._attempts)
 
     @activity.defn
     def fire_due_events(self) -> DueReport:
@@ -212,6 +213,15 @@ async def working(client: Client, answers: Answers | Bound) -> AsyncIterator[str
             workflow_runner=sandbox_runner(),
         ):
             yield queue
+
+
+@contextlib.asynccontextmanager
+async def asking(client: Client, answers: Answers) -> AsyncIterator[None]:
+    """A worker of the webhooks' queue, on a server that nobody else uses."""
+    with ThreadPoolExecutor(1) as executor:
+        activities = [answers.attempt_fulfillment]
+        async with Worker(client, task_queue=WEBHOOK_QUEUE, activities=activities, activity_executor=executor):
+            yield
 
 
 def some_run() -> RunInput:

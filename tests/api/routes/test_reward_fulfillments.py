@@ -11,20 +11,12 @@ from db.repositories import rewards as repository
 from db.session import Database, psycopg_of
 from runtime.settings import Settings
 from runtime.webhook_secrets import WebhookSecrets
-from services import webhook_targets
 from tests.api.helpers import faults
 from tests.support.catalog import Catalog, make_catalog
 from tests.support.client import Tenant, new_tenant
 from tests.support.server import serve
 
 HOOK = {"type": "webhook", "url": "https://8.8.8.8/parcels"}
-
-
-@pytest.fixture(autouse=True)
-def _webhooks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As it will be when webhooks are called."""
-    if "not_yet" not in request.node.name:
-        monkeypatch.setattr(webhook_targets, "FULFILLMENTS_ARE_SENT", True)
 
 
 @pytest.fixture
@@ -86,14 +78,6 @@ def test_a_webhook_ends_with_its_secret(catalog: Catalog, database: Database) ->
     assert catalog.patch(made, fulfillment=None)["fulfillment"]["type"] == "none"
 
 
-def test_webhooks_are_not_yet_called(catalog: Catalog) -> None:
-    refused = catalog.post(400, fulfillment=HOOK)
-    assert faults(refused) == [("fulfillment.type", "invalid")]
-    made = catalog.post(fulfillment={"type": "manual", "timeout": "72h"})
-    assert faults(catalog.patch(made["id"], 400, fulfillment=HOOK)) == [("fulfillment.type", "invalid")]
-    assert catalog.get(made["id"]) == made
-
-
 @pytest.mark.parametrize(
     ("url", "reason", "expected"),
     [
@@ -112,6 +96,20 @@ def test_urls(catalog: Catalog, url: object, reason: str, expected: str) -> None
     refused = catalog.post(400, fulfillment={"type": "webhook", "url": url})
     assert faults(refused) == [("fulfillment.url", reason)]
     assert refused["details"]["expected"] == expected
+
+
+def test_without_a_secret_key(database: Database, settings: Settings) -> None:
+    """The answer names the setting, nothing is made, and what needs no secret works."""
+    with serve(create_app(settings.model_copy(update={"secret_key": None}))) as url:
+        tenant = new_tenant(database, url)
+        lacking = make_catalog(tenant, database)
+        refused = lacking.post(503, fulfillment=HOOK)
+        assert (refused["code"], "OPENSCRIP_SECRET_KEY" in refused["message"]) == ("service_unavailable", True)
+        assert tenant.get(lacking.path)["data"] == []
+        made = lacking.post(fulfillment={"type": "manual"})
+        lacking.patch(made["id"], 503, fulfillment=HOOK)
+        assert lacking.get(made["id"]) == made
+        tenant.http.close()
 
 
 def test_a_developers_machine(private: Catalog, catalog: Catalog) -> None:

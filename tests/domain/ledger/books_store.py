@@ -7,8 +7,9 @@ from typing import TypeVar
 from uuid import UUID
 
 from domain.ledger.accounts import Account, AccountKey, AssetTerms, Hold, Lot, Wallet
-from domain.ledger.books import Books, MissingAccount, MissingLots, MissingState, MissingWallet
+from domain.ledger.books import Books
 from domain.ledger.entries import Entry
+from domain.ledger.missing import MissingAccount, MissingLots, MissingState, MissingWallet
 
 T = TypeVar("T")
 

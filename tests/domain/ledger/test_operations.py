@@ -8,13 +8,14 @@ import pytest
 
 from domain.errors import AssetArchived, BalanceOutOfRange, InsufficientBalance
 from domain.ledger.accounts import AccountKey, AssetTerms, Bucket, EntityType, LotStatus
-from domain.ledger.books import Books, MissingAccount, MissingLots, MissingWallet
+from domain.ledger.books import Books
 from domain.ledger.checks import NothingToMove
 from domain.ledger.credit import credit
 from domain.ledger.debit import debit
 from domain.ledger.due import post_due
 from domain.ledger.entries import ActionType, Entry, Origin, Posting, UnbalancedEntry
 from domain.ledger.lots import Selection
+from domain.ledger.missing import MissingAccount, MissingLots, MissingWallet
 from domain.ledger.moves import forfeit, hold, release
 from domain.ledger.transfer import Leg, transfer
 from tests.domain.ledger.books_store import Store

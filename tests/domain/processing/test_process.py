@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 
 from domain.ledger.accounts import Account, AssetTerms, Wallet
-from domain.ledger.books import MissingAccount, MissingLots, MissingState, MissingWallet
 from domain.ledger.credit import credit as post_credit
 from domain.ledger.entries import Origin
+from domain.ledger.missing import MissingAccount, MissingLots, MissingState, MissingWallet
 from domain.processing.process import process
 from domain.processing.world import MissingExternalId, MissingHolder, StateOwner
 from tests.domain.processing.worlds import (

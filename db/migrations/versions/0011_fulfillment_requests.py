@@ -1,4 +1,4 @@
-"""Sending webhooks; see the SQL beside this file.
+"""Attempts of webhook fulfilments; see the SQL beside this file.
 
 Revision ID: 0011
 Revises: 0008
@@ -15,6 +15,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add what sending needs: health and statistics of endpoints, and who is at which delivery."""
+    """Add what webhooks of fulfilments are asked, and their attempts."""
     with op.get_bind().connection.cursor() as cursor:
         cursor.execute(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))
