@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from sqlmodel import Session
 from temporalio import activity
@@ -120,6 +121,7 @@ class _Visit:
     deliveries: Sender
     deadline: float
     beat: Callable[[], None]
+    failed: set[UUID] = field(default_factory=set)
 
     def finish(self, moment: datetime) -> bool:
         """Do it all; False when that needs longer."""
@@ -127,13 +129,20 @@ class _Visit:
             post_all_due(self.database, moment, self._go_on)
             expire_all(self.database, self._go_on)
             attempt_all(self.sender, self._go_on)
-            while not transact(self.database, _is_quiet):
+            while not transact(self.database, self._is_quiet):
                 self._drain()
                 scheduled.do_what_is_due(self.database, self.lanes, self._go_on)
-                send_all_due(self.deliveries, self.beat, self._go_on)
+                send_all_due(self.deliveries, self.beat, self._go_on, self.failed)
         except _OutOfTime:
             return False
         return True
+
+    def _is_quiet(self, session: Session) -> bool:
+        """Whether no event waits and nothing is due, by one look: others are at it, too, and turn the one into the other."""
+        conn = psycopg_of(session)
+        freeze(conn)
+        busy = queue.lanes_with_events(conn) or scheduled.is_anything_due(session)
+        return not busy and not webhook_sending.is_anything_due(session, self.failed)
 
     def _go_on(self) -> None:
         self.beat()
@@ -152,14 +161,6 @@ class _Visit:
     def _lanes_with_events(self) -> list[int]:
         with self.database.connection() as conn:
             return queue.lanes_with_events(conn)
-
-
-def _is_quiet(session: Session) -> bool:
-    """Whether no event waits and none is due, by one look: other workers are at it, too, and turn the one into the other."""
-    conn = psycopg_of(session)
-    freeze(conn)
-    busy = queue.lanes_with_events(conn) or scheduled.is_anything_due(session)
-    return not busy and not webhook_sending.is_anything_due(session)
 
 
 def _named(hold: DatedHold) -> HoldInput:

@@ -286,23 +286,30 @@ def open_sender(settings: Settings, told: Told = lambda _: None) -> Iterator[Sen
         yield Sender(database, Post(settings), callers, clerks, told)
 
 
-def send_all_due(sender: Sender, beat: Callable[[], None], go_on: Callable[[], None]) -> None:
-    """Send everything that may be sent now, to every endpoint, and wait for what others send.
+def send_all_due(sender: Sender, beat: Callable[[], None], go_on: Callable[[], None], failed: set[UUID]) -> None:
+    """Send everything that may be sent now, and wait for what others send, but to endpoints that failed for a reason of ours.
 
-    `beat` is called meanwhile; `go_on`, between rounds, may raise: then nothing is under way.
+    Such ones are added to `failed`. `beat` is called meanwhile; `go_on`, between rounds, may raise: then nothing is under way.
     """
-    while transact(sender.database, sending.is_anything_due):
-        due = transact(sender.database, lambda session: sending.due_endpoints(session, timedelta(0), ENDPOINTS_AT_ONCE))
-        asyncio.run(_send_to(sender, due, beat))
+    while transact(sender.database, lambda session: sending.is_anything_due(session, failed)):
+        due = transact(sender.database, lambda session: sending.due_endpoints(session, ENDPOINTS_AT_ONCE, failed))
+        failed.update(asyncio.run(_send_to(sender, due, beat)))
         go_on()
         if not due:
             time.sleep(OTHERS_SECONDS)
 
 
-async def _send_to(sender: Sender, due: Sequence[EndpointKey], beat: Callable[[], None]) -> None:
+async def _send_to(sender: Sender, due: Sequence[EndpointKey], beat: Callable[[], None]) -> set[UUID]:
+    """Send for a while; gives the endpoints that couldn't be sent to."""
     until = time.monotonic() + ROUND_SECONDS
     inputs = [EndpointInput(endpoint_id=key.endpoint_id, organization_id=key.organization_id) for key in due]
-    await asyncio.gather(*(sender.send(each, beat, lambda: time.monotonic() > until) for each in inputs))
+    sent = (sender.send(each, beat, lambda: time.monotonic() > until) for each in inputs)
+    failed = set()
+    for key, outcome in zip(due, await asyncio.gather(*sent, return_exceptions=True), strict=True):
+        if isinstance(outcome, Exception):
+            log.warning("webhook_sending_failed", endpoint=str(key.endpoint_id), error=str(outcome))
+            failed.add(key.endpoint_id)
+    return failed
 
 
 async def reconcile_retries(database: Database, client: Client) -> tuple[int, int]:

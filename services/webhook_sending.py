@@ -5,7 +5,7 @@ dies in between is made again, with the same ids and bytes.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -241,14 +241,14 @@ def pending(session: Session, endpoint_id: UUID, limit: int) -> int:
     return rows.pending(psycopg_of(session), endpoint_id, limit)
 
 
-def due_endpoints(session: Session, since: timedelta, limit: int) -> list[EndpointKey]:
-    """Endpoints that something could be sent to since a while."""
-    return rows.due_endpoints(psycopg_of(session), since, limit)
+def due_endpoints(session: Session, limit: int, without: Collection[UUID]) -> list[EndpointKey]:
+    """Endpoints that something could be sent to now, but for some."""
+    return rows.due_endpoints(psycopg_of(session), timedelta(0), limit, without)
 
 
-def is_anything_due(session: Session) -> bool:
-    """Whether something could be sent now, or is being sent."""
-    return rows.is_anything_due(psycopg_of(session))
+def is_anything_due(session: Session, without: Collection[UUID]) -> bool:
+    """Whether something could be sent now, or is being sent, but to some endpoints."""
+    return rows.is_anything_due(psycopg_of(session), without)
 
 
 def retries_between(session: Session, after: datetime, until: datetime, limit: int) -> list[RetryKey]:

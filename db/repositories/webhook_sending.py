@@ -261,7 +261,7 @@ def find_waiting(conn: Connection, delivery_id: UUID) -> tuple[Any, ...] | None:
 _DUE = """
     SELECT e.id, e.organization_id FROM webhook_endpoints e JOIN webhook_health h ON h.endpoint_id = e.id
     CROSS JOIN (SELECT openscrip_now() - %(since)s::interval AS due) AS moment
-    WHERE (e.status = 'ARCHIVED' AND EXISTS (
+    WHERE e.id <> ALL(%(without)s::uuid[]) AND ((e.status = 'ARCHIVED' AND EXISTS (
             SELECT 1 FROM webhook_deliveries d WHERE d.webhook_endpoint_id = e.id AND d.status = 'PENDING'))
        OR (e.status = 'ACTIVE' AND coalesce(h.circuit_broken_until <= due, true) AND coalesce(h.rate_limited_until <= due, true)
            AND (EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.webhook_endpoint_id = e.id AND d.status = 'PENDING'
@@ -269,21 +269,25 @@ _DUE = """
                 OR EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.webhook_endpoint_id = e.id AND d.status = 'PENDING'
                            AND d.attempt_count > 0 AND d.next_attempt_at <= due)
                 OR EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.webhook_endpoint_id = e.id AND d.status = 'SENDING'
-                           AND d.sending_until <= clock_timestamp())))
+                           AND d.sending_until <= clock_timestamp()))))
     ORDER BY e.id LIMIT %(limit)s
 """
 
 
-def due_endpoints(conn: Connection, since: timedelta, limit: int) -> list[EndpointKey]:
-    """Endpoints that something could be sent to, or has to be given up for, since a while."""
-    return [EndpointKey(*row) for row in conn.execute(_DUE, {"since": since, "limit": limit})]
+def due_endpoints(conn: Connection, since: timedelta, limit: int, without: Collection[UUID] = ()) -> list[EndpointKey]:
+    """Endpoints that something could be sent to, or has to be given up for, since a while; but for some."""
+    values = {"since": since, "limit": limit, "without": arrays.uuids(without)}
+    return [EndpointKey(*row) for row in conn.execute(_DUE, values)]
 
 
-def is_anything_due(conn: Connection) -> bool:
-    """Whether something could be sent now, or is being sent."""
-    if due_endpoints(conn, timedelta(0), 1):
+def is_anything_due(conn: Connection, without: Collection[UUID] = ()) -> bool:
+    """Whether something could be sent now, or is being sent, but to some endpoints."""
+    if due_endpoints(conn, timedelta(0), 1, without):
         return True
-    row = conn.execute("SELECT 1 FROM webhook_deliveries WHERE status = 'SENDING' LIMIT 1").fetchone()
+    row = conn.execute(
+        "SELECT 1 FROM webhook_deliveries WHERE status = 'SENDING' AND webhook_endpoint_id <> ALL(%s::uuid[]) LIMIT 1",
+        [arrays.uuids(without)],
+    ).fetchone()
     return row is not None
 
 

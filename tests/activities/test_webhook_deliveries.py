@@ -64,7 +64,7 @@ def test_three_days_down_and_everything_arrives_once(outbox: Database) -> None:
         outpost.tell(ids(12))
         passed = 0.0
         while passed < 3 * DAY:
-            send_all_due(sender, lambda: None, lambda: None)
+            send_all_due(sender, lambda: None, lambda: None, set())
             with outbox.connection() as conn:
                 [now] = conn.execute("SELECT openscrip_now()").fetchone() or ()
                 moment = webhook_sending.next_moment(conn, now)
@@ -83,7 +83,7 @@ def test_three_days_down_and_everything_arrives_once(outbox: Database) -> None:
                 outpost.retry(row[4])
         for _ in range(3):
             clock.forward(DAY)
-            send_all_due(sender, lambda: None, lambda: None)
+            send_all_due(sender, lambda: None, lambda: None, set())
         arrived = Counter(each.headers["webhook-id"] for each in receiver.received[tried:])
     assert outpost.statuses() == {"DELIVERED"}
     assert arrived == {row[0]: 1 for row in outpost.rows()}
@@ -171,6 +171,11 @@ def test_a_secret_that_cant_be_read_costs_no_attempt(outbox: Database) -> None:
     with sender_for(outbox, Post(other)) as sender, pytest.raises(SettingsError, match="OPENSCRIP_SECRET_KEY"):
         send(sender, outpost)
     assert [row[1:3] for row in outpost.rows()] == [("PENDING", 0)] * 2
+    failed: set[UUID] = set()
+    with sender_for(outbox, Post(other)) as sender:
+        send_all_due(sender, lambda: None, lambda: None, failed)
+    assert outpost.endpoint_id in failed
+    outpost.archive()
 
 
 def test_disabled_rests_and_archived_gives_up(outbox: Database) -> None:
