@@ -24,6 +24,10 @@ setup: .venv/.dev ## Make the virtual environment with everything for developmen
 up: .venv/.runtime ## Run everything on this machine; Ctrl-C stops it
 	@$(PY) -m cli up
 
+.PHONY: listen
+listen: .venv/.runtime ## Show the webhooks of `OPENSCRIP_WEBHOOK_ALLOW_PRIVATE=1 make up`, verified
+	@$(PY) -m cli webhooks listen --register
+
 .PHONY: test
 test: lint types ## Check style, types and imports, and run the whole test suite
 	$(PYTEST) -n $(JOBS) --dist loadgroup

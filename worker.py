@@ -20,6 +20,7 @@ from activities.lanes import LaneActivities, SweepActivities
 from activities.redemptions import RedemptionActivities
 from activities.tiers import TierActivities
 from activities.waking import FlowWaker
+from activities.webhook_deliveries import DeliveryActivities, Sender, open_sender
 from activities.webhooks import FulfillmentSender, WebhookActivities
 from db.session import Database
 from runtime.log import configure_logging, warn_without_secret_key
@@ -31,7 +32,7 @@ from services.deployment import deployed_lanes
 from workflows.automation import AutomationWorkflow
 from workflows.automation_run import AutomationRunWorkflow
 from workflows.clock import ClockWorkflow
-from workflows.contracts import LEDGER_QUEUE, WEBHOOK_QUEUE, DueKind
+from workflows.contracts import DELIVERY_QUEUE, LEDGER_QUEUE, WEBHOOK_QUEUE, DueKind
 from workflows.due_work import DueWorkWorkflow
 from workflows.event_lane import EventLaneWorkflow
 from workflows.fulfillment import FulfillmentWorkflow
@@ -42,6 +43,9 @@ from workflows.reconcile import ReconcileWorkflow
 from workflows.schedules import ensure_schedules
 from workflows.signals import ensure_due_work
 from workflows.tier_retention import TierRetentionWorkflow
+from workflows.webhook_endpoint import WebhookEndpointWorkflow
+from workflows.webhook_retry import WebhookRetryWorkflow
+from workflows.webhook_signals import WebhookWaker
 
 log = structlog.get_logger(__name__)
 
@@ -51,17 +55,21 @@ GRACE = timedelta(seconds=10)
 # Draining is Python's work: a second one fills the pauses in which the first waits for the database, more would only take
 # turns at the interpreter and make smaller batches.
 DRAINS_AT_ONCE = 2
+# Endpoints that are sent to at once; each waits for its receivers, and for nobody else's.
+ENDPOINTS_AT_ONCE = 500
 # Webhooks are waited for, mostly: many threads, which seldom need the database and never while they wait.
 WEBHOOKS_AT_ONCE = 64
 WEBHOOK_CONNECTIONS = 4
 
 
-def build_worker(client: Client, database: Database, settings: Settings, lanes: int, executor: ThreadPoolExecutor) -> Worker:
+def build_worker(
+    client: Client, database: Database, settings: Settings, lanes: int, executor: ThreadPoolExecutor, deliveries: Sender
+) -> Worker:
     """The worker of the ledger queue, made on its loop: lanes, due moments, fan-outs, schedules' flows, and what they call."""
     waker = FlowWaker(client)
     sender = FulfillmentSender(database, settings)
     lane = LaneActivities(database, waker.wake_due_work, waker.wake_hold)
-    clock = ClockActivities(database, client, lanes, sender)
+    clock = ClockActivities(database, client, lanes, sender, deliveries)
     sweep = SweepActivities(database, client, lanes, settings.sweep_seconds)
     fan_out = FanOutActivities(database, client, lanes)
     automation = AutomationActivities(database, client, lanes)
@@ -117,6 +125,21 @@ def webhook_worker(client: Client, database: Database, settings: Settings, execu
     )
 
 
+def delivery_worker(client: Client, sender: Sender) -> Worker:
+    """The worker of the queue of messages: endpoints have slots of their own, whatever fulfilments wait for."""
+    deliveries = DeliveryActivities(sender)
+    return Worker(
+        client,
+        task_queue=DELIVERY_QUEUE,
+        workflows=[WebhookEndpointWorkflow, WebhookRetryWorkflow],
+        activities=[deliveries.send_deliveries, deliveries.attempt_delivery],
+        max_concurrent_activities=ENDPOINTS_AT_ONCE,
+        workflow_runner=sandbox_runner(),
+        sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+        graceful_shutdown_timeout=GRACE,
+    )
+
+
 async def run(settings: Settings, stopping: asyncio.Event) -> None:
     """Work until `stopping` is set, then let running activities finish."""
     database = Database(settings.require_database_url(), pool_size=settings.database_pool_size + REDEMPTIONS_AT_ONCE)
@@ -127,19 +150,25 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
     await ensure_schedules(client, timedelta(seconds=settings.sweep_seconds))
     for kind in DueKind:
         await ensure_due_work(client, kind)
+    waker = WebhookWaker(client)
+    database.after_commit = waker.note
     with (
         contextlib.closing(database),
+        open_sender(settings, waker.tell) as deliveries,
         contextlib.closing(Database(settings.require_database_url(), pool_size=WEBHOOK_CONNECTIONS)) as outward,
         ThreadPoolExecutor(WEBHOOKS_AT_ONCE, "webhook") as callers,
         ThreadPoolExecutor(settings.database_pool_size, "activity") as executor,
         ThreadPoolExecutor(REDEMPTIONS_AT_ONCE, "redemption") as redeemers,
     ):
         redemptions = redemption_worker(client, RedemptionActivities(database).all, redeemers)
+        outward.after_commit = waker.note
         webhooks = webhook_worker(client, outward, settings, callers)
-        async with build_worker(client, database, settings, lanes, executor), redemptions, webhooks:
+        ledger = build_worker(client, database, settings, lanes, executor, deliveries)
+        async with ledger, redemptions, webhooks, delivery_worker(client, deliveries):
             log.info("worker_started", lanes=lanes, temporal=settings.temporal_target)
             await stopping.wait()
             log.info("worker_stopping")
+        await waker.close()
 
 
 async def main() -> None:

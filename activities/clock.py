@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from sqlmodel import Session
 from temporalio import activity
@@ -14,10 +15,11 @@ from activities.due import post_all_due
 from activities.fulfillments import attempt_all, expire_all, fulfillment_input, start_fulfillments
 from activities.lanes import LaneActivities
 from activities.tiers import start_tiers
+from activities.webhook_deliveries import Sender, send_all_due
 from activities.webhooks import FulfillmentSender
 from db.repositories import event_queue as queue
 from db.session import Database, freeze, psycopg_of
-from services import clock, fulfillment_attempts, fulfillments, holds, scheduled, tier_steps
+from services import clock, fulfillment_attempts, fulfillments, holds, scheduled, tier_steps, webhook_sending
 from services.clock import Move
 from services.holds import DatedHold
 from services.tier_steps import TierKey
@@ -49,6 +51,7 @@ class ClockActivities:
     client: Client
     lanes: int
     sender: FulfillmentSender
+    deliveries: Sender
 
     @activity.defn(no_thread_cancel_exception=True)
     def move_clock(self, call: ClockInput) -> ClockReport:
@@ -57,7 +60,7 @@ class ClockActivities:
         now = transact(self.database, lambda session: clock.begin(session, call.target))
         report = _resumed() or ClockReport(now=now, visited=call.after or now)
         here = report.visited or now
-        visit = _Visit(self.database, self.lanes, self.sender, deadline, lambda: activity.heartbeat(report))
+        visit = _Visit(self.database, self.lanes, self.sender, self.deliveries, deadline, lambda: activity.heartbeat(report))
         if not visit.finish(here):
             return report
         while here < call.target and time.monotonic() < deadline and not activity.is_worker_shutdown():
@@ -124,8 +127,10 @@ class _Visit:
     database: Database
     lanes: int
     sender: FulfillmentSender
+    deliveries: Sender
     deadline: float
     beat: Callable[[], None]
+    failed: set[UUID] = field(default_factory=set)
 
     def finish(self, moment: datetime) -> bool:
         """Do it all; False when that needs longer."""
@@ -134,12 +139,20 @@ class _Visit:
             tier_steps.settle_everybody(self.database, moment, self._go_on)
             expire_all(self.database, self._go_on)
             attempt_all(self.sender, self._go_on)
-            while not transact(self.database, _is_quiet):
+            while not transact(self.database, self._is_quiet):
                 self._drain()
                 scheduled.do_what_is_due(self.database, self.lanes, self._go_on)
+                send_all_due(self.deliveries, self.beat, self._go_on, self.failed)
         except _OutOfTime:
             return False
         return True
+
+    def _is_quiet(self, session: Session) -> bool:
+        """Whether no event waits and nothing is due, by one look: others are at it, too, and turn the one into the other."""
+        conn = psycopg_of(session)
+        freeze(conn)
+        busy = queue.lanes_with_events(conn) or scheduled.is_anything_due(session)
+        return not busy and not webhook_sending.is_anything_due(session, self.failed)
 
     def _go_on(self) -> None:
         self.beat()
@@ -158,13 +171,6 @@ class _Visit:
     def _lanes_with_events(self) -> list[int]:
         with self.database.connection() as conn:
             return queue.lanes_with_events(conn)
-
-
-def _is_quiet(session: Session) -> bool:
-    """Whether no event waits and none is due, by one look: other workers are at it, too, and turn the one into the other."""
-    conn = psycopg_of(session)
-    freeze(conn)
-    return not queue.lanes_with_events(conn) and not scheduled.is_anything_due(session)
 
 
 def _named(hold: DatedHold) -> HoldInput:

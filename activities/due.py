@@ -17,6 +17,7 @@ from activities.fulfillments import reconcile_fulfillments
 from activities.lanes import is_unreachable
 from activities.tiers import reconcile_tiers
 from activities.waking import start_runs
+from activities.webhook_deliveries import reconcile_retries
 from db.session import Database
 from domain.money import format_amount
 from runtime.metrics import DUE_ENTRIES
@@ -147,7 +148,7 @@ class ReconcileActivities:
 
     @activity.defn
     async def reconcile_flows(self) -> ReconcileReport:
-        """Start the due work, flows of holds near their deadline, of fan-outs, fulfilments, tiers, automations that don't run."""
+        """Start the due work, and the flows that ought to run: of holds near their deadline, fan-outs, fulfilments and others."""
         for kind in DueKind:
             await ensure_due_work(self.client, kind)
         runs = await asyncio.to_thread(self._fan_outs)
@@ -165,13 +166,15 @@ class ReconcileActivities:
         handed, stuck = await reconcile_fulfillments(self.database, self.client)
         tiers, unkept = await reconcile_tiers(self.database, self.client)
         kept, lost = await reconcile_automations(self.database, self.client)
+        retries, untried = await reconcile_retries(self.database, self.client)
         return ReconcileReport(
             holds=len(ending),
             runs=len(runs),
             fulfillments=handed,
             tiers=tiers,
             automations=kept,
-            failed=failed + stuck + unkept + lost,
+            retries=retries,
+            failed=failed + stuck + unkept + lost + untried,
         )
 
     def _fan_outs(self) -> list[FanOutKey]:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import psycopg
@@ -16,12 +16,15 @@ from temporalio.client import Client
 
 from db.repositories import event_queue as queue
 from db.repositories import processing as rows
+from db.repositories.webhook_sending import EndpointKey, due_endpoints
 from db.session import Connection, Database
 from runtime.metrics import EVENT_BATCH_SECONDS, EVENT_LAG_SECONDS, EVENTS_PROCESSED
 from services.processing import BATCH_EVENTS, Batch, Locks, StartAgain, give_up_or_postpone, process_batch
 from services.transactions import is_transient
 from workflows.contracts import DrainInput, DrainReport, SweepReport
+from workflows.contracts_webhooks import EndpointInput
 from workflows.signals import wake_lane
+from workflows.webhook_signals import wake_endpoint
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +33,7 @@ SLICE_SECONDS = 0.3
 FIRST_BATCH = 64
 SMALLEST_BATCH = 8
 CONFLICT_RETRIES = 20
+ENDPOINTS_A_PASS = 200
 # The server is going away, coming up, or out of connections; everything of class 08 is a lost connection.
 _GOING_AWAY = frozenset({"57P01", "57P02", "57P03", "53300"})
 
@@ -168,13 +172,17 @@ class SweepActivities:
 
     @activity.defn
     async def sweep_lanes(self) -> SweepReport:
-        """Wake every lane with an event that has waited too long, and keep the coming months' partitions ready."""
-        waiting = await asyncio.to_thread(self._look)
-        for lane in waiting:
+        """Wake every lane and webhook endpoint with what has waited too long, and keep the coming months' partitions ready."""
+        lanes, endpoints = await asyncio.to_thread(self._look)
+        for lane in lanes:
             await wake_lane(self.client, lane, self.lanes)
-        return SweepReport(woken=waiting)
+        for key in endpoints:
+            endpoint = EndpointInput(endpoint_id=key.endpoint_id, organization_id=key.organization_id)
+            await wake_endpoint(self.client, endpoint)
+        return SweepReport(woken=lanes, endpoints=len(endpoints))
 
-    def _look(self) -> list[int]:
+    def _look(self) -> tuple[list[int], list[EndpointKey]]:
         with self.database.connection() as conn:
             rows.ensure_partitions(conn)
-            return queue.waiting_lanes(conn, self.older_than_seconds)
+            since = timedelta(seconds=self.older_than_seconds)
+            return queue.waiting_lanes(conn, since.total_seconds()), due_endpoints(conn, since, ENDPOINTS_A_PASS)

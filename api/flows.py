@@ -1,4 +1,4 @@
-"""The API's side of the flows: a Temporal client, the waker of lanes, the ingest that feeds them, the timers."""
+"""The API's side of the flows: a Temporal client, the wakers of lanes and webhooks, the ingest, the timers."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +20,7 @@ from runtime.temporal import connect
 from services.clock import require_own_time
 from services.deployment import deployed_lanes
 from workflows.signals import wake_lane
+from workflows.webhook_signals import WebhookWaker
 
 HEALTH_TIMEOUT = timedelta(seconds=2)
 
@@ -41,12 +42,16 @@ async def event_flow(app: FastAPI) -> AsyncIterator[None]:
     app.state.clock = ClockMover(client, database)
     redeemer = app.state.redeemer = Redeemer(settings, database)
     app.state.lanes, app.state.waker, app.state.ingest = lanes, waker, ingest
+    webhooks = WebhookWaker(client)
+    database.after_commit = webhooks.note
     app.state.readiness["temporal"] = partial(_is_reachable, client)
     try:
         yield
     finally:
         await ingest.close()
         await waker.close()
+        database.after_commit = None
+        await webhooks.close()
         await timers.close()
         await redeemer.close()
 

@@ -10,6 +10,7 @@ TITLES = {
     Figure.BATCH: "batch ingest",
     Figure.RULES: "batch, 200 rules",
     Figure.SINGLE: "single ingest",
+    Figure.WEBHOOKS: "webhooks delivered",
     Figure.BASELINE: "baseline",
 }
 

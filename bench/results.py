@@ -17,6 +17,7 @@ class Figure(StrEnum):
     SINGLE = "single"
     LATENCY = "latency"
     REDEMPTIONS = "redemptions"
+    WEBHOOKS = "webhooks"
     BASELINE = "baseline"
 
 

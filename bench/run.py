@@ -12,16 +12,17 @@ from bench.plan import BATCH, EVENT_TYPE, Plan, Report, read_report, signs, writ
 from bench.redemptions import measure as measure_redemptions
 from bench.results import Figure, Latency, Results, Run, percentile
 from bench.server import BenchStack
-from bench.world import POLL_SECONDS, Books, Deadline, World, create_world, require
-from runtime.processes import Child
+from bench.world import POLL_SECONDS, Books, Deadline, World, create_endpoint, create_world, require
+from runtime.processes import Child, free_port
 
 CLIENTS = ("-m", "bench.clients")
 BASELINE = ("-m", "bench.baseline")
+RECEIVER = ("-m", "bench.receiver")
 BATCH_CONNECTIONS = 8
 SINGLE_CONNECTIONS = 32
 PACED_RATE = 20.0
 # The baseline is so slow that a few hundred events say enough.
-SINGLE_SHARE, BASELINE_SHARE, LEAST_EVENTS = 3, 30, 20
+SINGLE_SHARE, WEBHOOK_SHARE, BASELINE_SHARE, LEAST_EVENTS = 3, 3, 30, 20
 LATENCY_ROUNDS = 3
 REDEMPTIONS_PER_SECOND = 50
 WARM_TYPE = "hello"
@@ -89,6 +90,9 @@ class Bench:
             self._latency()
         if Figure.REDEMPTIONS in self._options.figures:
             self._redemptions()
+        if Figure.WEBHOOKS in self._options.figures:
+            self._webhooks()
+            self._yardstick()
         if Figure.BASELINE in self._options.figures:
             self._baseline()
             self._yardstick()
@@ -137,8 +141,18 @@ class Bench:
         events = max(LEAST_EVENTS, self._options.events // BASELINE_SHARE)
         self._figure(Figure.BASELINE, self._plan("baseline", events, 1, 1), (*BASELINE, "start"))
 
-    def _figure(self, figure: Figure, plan: Plan, arguments: tuple[str, ...]) -> None:
-        drive = self._checked(plan, arguments)
+    def _webhooks(self) -> None:
+        """Batches while an endpoint hears of each event: measured until all its messages are delivered."""
+        port = free_port()
+        self._stack.keep(self._stack.helper("receiver", (*RECEIVER, str(port))))
+        with self._client() as client:
+            endpoint_id = create_endpoint(client, port)
+            plan = self._plan("webhooks", max(LEAST_EVENTS, self._options.events // WEBHOOK_SHARE), BATCH, BATCH_CONNECTIONS)
+            self._figure(Figure.WEBHOOKS, plan, CLIENTS, lambda: self._books.delivered(endpoint_id))
+            client.delete(f"/v1/webhook-endpoints/{endpoint_id}")
+
+    def _figure(self, figure: Figure, plan: Plan, arguments: tuple[str, ...], done: Callable[[], int] | None = None) -> None:
+        drive = self._checked(plan, arguments, done)
         report = drive.report
         answer = 1000 * percentile(report.answers, 50)
         run = Run(
@@ -191,11 +205,11 @@ class Bench:
             event_type=event_type,
         )
 
-    def _checked(self, plan: Plan, arguments: tuple[str, ...]) -> Drive:
-        """Drive a load of purchases, and check that each of them was posted exactly once."""
+    def _checked(self, plan: Plan, arguments: tuple[str, ...], done: Callable[[], int] | None = None) -> Drive:
+        """Drive a load of purchases until all are posted, or `done` counts them, and check that each was posted exactly once."""
         before = self._books.totals()
         since = self._books.now()
-        drive = self._drive(plan, arguments, lambda: self._books.posted_since(since, plan.program_id))
+        drive = self._drive(plan, arguments, done or (lambda: self._books.posted_since(since, plan.program_id)))
         require(self._books.totals(), before.after(plan), plan.prefix)
         return drive
 

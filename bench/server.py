@@ -76,6 +76,8 @@ class BenchStack(Stack):
             "OPENSCRIP_API_PORT": str(self.settings.api_port),
             "OPENSCRIP_TEMPORAL_PORT": str(self.settings.temporal_port),
             "OPENSCRIP_RATE_LIMIT": self.settings.rate_limit,
+            # the receiver of the bench is on this machine
+            "OPENSCRIP_WEBHOOK_ALLOW_PRIVATE": "1",
         }
         self.env = _without_foreign(self.env, self.settings) | own
 

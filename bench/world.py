@@ -109,6 +109,12 @@ def rules(asset_id: str, others: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
+def create_endpoint(client: httpx.Client, port: int) -> str:
+    """A webhook endpoint on this machine that hears of every processed event; returns its id."""
+    body = {"url": f"http://127.0.0.1:{port}/", "enabled_events": ["event.completed"]}
+    return str(_post(client, "/v1/webhook-endpoints", body)["id"])
+
+
 def _post(client: httpx.Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
     response = client.post(path, json=body)
     if not response.is_success:
@@ -141,6 +147,11 @@ class Books:
         """How many of a program's purchases accepted since then are posted: each matches its earning rule once."""
         statement = "SELECT count(*) FROM rule_matches WHERE rule_id = %s AND created_at >= %s"
         return int(self._one(statement, [UUID(self._world.credit_rule_of(program_id)), moment])[0])
+
+    def delivered(self, endpoint_id: str) -> int:
+        """How many messages an endpoint has got."""
+        statement = "SELECT count(*) FROM webhook_deliveries WHERE webhook_endpoint_id = %s AND status = 'DELIVERED'"
+        return int(self._one(statement, [UUID(endpoint_id)])[0])
 
     def deadlocks(self) -> int:
         """Deadlocks of the product's database since it was made."""

@@ -18,6 +18,8 @@ org = typer.Typer(help="Organizations: the tenants of this deployment.", no_args
 key = typer.Typer(help="API keys of an organization.", no_args_is_help=True)
 app.add_typer(org, name="org")
 app.add_typer(key, name="key")
+webhooks = typer.Typer(help="Webhooks: see what the server posts.", no_args_is_help=True)
+app.add_typer(webhooks, name="webhooks")
 app.command()(load)
 
 OrganizationId = Annotated[UUID, typer.Argument(help="Id of the organization, see `org list`.")]
@@ -158,6 +160,25 @@ def key_revoke(api_key: Annotated[UUID, typer.Argument(help="Id of the key, see 
     from cli.keys import revoke
 
     revoke(api_key)
+
+
+@webhooks.command("listen")
+def webhooks_listen(
+    *,
+    port: Annotated[int, typer.Option(help="Port to listen on, on this machine only; 0 chooses a free one.", min=0)] = 9000,
+    register: Annotated[
+        bool, typer.Option("--register", help="Register here with the running server, with the key that `up` keeps.")
+    ] = False,
+    secret: Annotated[
+        str | None, typer.Option(help="Secret to verify with, whsec_...", envvar="OPENSCRIP_LISTEN_SECRET", show_envvar=True)
+    ] = None,
+    event: Annotated[list[str] | None, typer.Option(help="Event type to register for; may be repeated. Default: all.")] = None,
+    status: Annotated[int, typer.Option(help="What to answer; 500 shows retries.", min=200, max=599)] = 200,
+) -> None:
+    """Receive webhooks on this machine, verify their signatures and show them."""
+    from cli.webhooks import run
+
+    run(port=port, register=register, secret=secret, events=event or ["*"], status=status)
 
 
 def main() -> None:

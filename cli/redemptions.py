@@ -30,6 +30,8 @@ async def hosted_redemptions(app: FastAPI) -> AsyncIterator[None]:
         contextlib.closing(Database(settings.require_database_url(), pool_size=REDEMPTIONS_AT_ONCE)) as database,
         ThreadPoolExecutor(REDEMPTIONS_AT_ONCE, "redemption") as executor,
     ):
+        # what is committed here wakes the same flows as what requests commit
+        database.after_commit = app.state.database.after_commit
         working = asyncio.create_task(_work(redeemer, database, executor))
         try:
             yield

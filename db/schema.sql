@@ -831,9 +831,11 @@ CREATE TABLE public.webhook_deliveries (
     last_error text,
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
+    sending_until timestamp with time zone,
     CONSTRAINT webhook_deliveries_check CHECK (((attempt_count >= 0) AND (attempt_count <= max_attempts))),
     CONSTRAINT webhook_deliveries_check1 CHECK (((status <> 'PENDING'::text) OR (next_attempt_at IS NOT NULL))),
     CONSTRAINT webhook_deliveries_check2 CHECK (((status <> ALL (ARRAY['DELIVERED'::text, 'FAILED'::text])) OR (next_attempt_at IS NULL))),
+    CONSTRAINT webhook_deliveries_check3 CHECK (((status = 'SENDING'::text) = (sending_until IS NOT NULL))),
     CONSTRAINT webhook_deliveries_status_check CHECK ((status = ANY (ARRAY['PENDING'::text, 'SENDING'::text, 'DELIVERED'::text, 'FAILED'::text])))
 )
 PARTITION BY RANGE (created_at);
@@ -856,9 +858,11 @@ CREATE TABLE public.webhook_deliveries_other (
     last_error text,
     created_at timestamp with time zone CONSTRAINT webhook_deliveries_created_at_not_null NOT NULL,
     updated_at timestamp with time zone CONSTRAINT webhook_deliveries_updated_at_not_null NOT NULL,
+    sending_until timestamp with time zone,
     CONSTRAINT webhook_deliveries_check CHECK (((attempt_count >= 0) AND (attempt_count <= max_attempts))),
     CONSTRAINT webhook_deliveries_check1 CHECK (((status <> 'PENDING'::text) OR (next_attempt_at IS NOT NULL))),
     CONSTRAINT webhook_deliveries_check2 CHECK (((status <> ALL (ARRAY['DELIVERED'::text, 'FAILED'::text])) OR (next_attempt_at IS NULL))),
+    CONSTRAINT webhook_deliveries_check3 CHECK (((status = 'SENDING'::text) = (sending_until IS NOT NULL))),
     CONSTRAINT webhook_deliveries_status_check CHECK ((status = ANY (ARRAY['PENDING'::text, 'SENDING'::text, 'DELIVERED'::text, 'FAILED'::text])))
 );
 CREATE TABLE public.webhook_endpoints (
@@ -877,6 +881,23 @@ CREATE TABLE public.webhook_endpoints (
     CONSTRAINT webhook_endpoints_check CHECK (((previous_secret IS NULL) = (previous_secret_expires_at IS NULL))),
     CONSTRAINT webhook_endpoints_enabled_events_check CHECK ((cardinality(enabled_events) > 0)),
     CONSTRAINT webhook_endpoints_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'DISABLED'::text, 'ARCHIVED'::text])))
+);
+CREATE TABLE public.webhook_health (
+    endpoint_id uuid NOT NULL,
+    failures integer DEFAULT 0 NOT NULL,
+    openings integer DEFAULT 0 NOT NULL,
+    circuit_broken_until timestamp with time zone,
+    rate_limited_until timestamp with time zone,
+    last_attempt_at timestamp with time zone,
+    CONSTRAINT webhook_health_check CHECK (((openings > 0) = (circuit_broken_until IS NOT NULL))),
+    CONSTRAINT webhook_health_failures_check CHECK ((failures >= 0)),
+    CONSTRAINT webhook_health_openings_check CHECK ((openings >= 0))
+);
+CREATE TABLE public.webhook_hours (
+    endpoint_id uuid NOT NULL,
+    hour timestamp with time zone NOT NULL,
+    succeeded integer DEFAULT 0 NOT NULL,
+    failed integer DEFAULT 0 NOT NULL
 );
 CREATE TABLE public.webhook_messages (
     id uuid NOT NULL,
@@ -1013,6 +1034,10 @@ ALTER TABLE ONLY public.webhook_deliveries_other
     ADD CONSTRAINT webhook_deliveries_other_pkey PRIMARY KEY (id, created_at);
 ALTER TABLE ONLY public.webhook_endpoints
     ADD CONSTRAINT webhook_endpoints_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.webhook_health
+    ADD CONSTRAINT webhook_health_pkey PRIMARY KEY (endpoint_id);
+ALTER TABLE ONLY public.webhook_hours
+    ADD CONSTRAINT webhook_hours_pkey PRIMARY KEY (endpoint_id, hour);
 ALTER TABLE ONLY public.webhook_messages
     ADD CONSTRAINT webhook_messages_pkey PRIMARY KEY (id, created_at);
 ALTER TABLE ONLY public.webhook_messages_other
@@ -1085,10 +1110,18 @@ CREATE INDEX tier_states_due ON public.tier_states USING btree (tier_id, next_du
 CREATE INDEX tier_states_tier ON public.tier_states USING btree (tier_id, holder_id);
 CREATE INDEX tiers_created ON public.tiers USING btree (program_id, created_at, id);
 CREATE INDEX tiers_organization ON public.tiers USING btree (organization_id);
+CREATE INDEX webhook_deliveries_again ON ONLY public.webhook_deliveries USING btree (webhook_endpoint_id, next_attempt_at) WHERE ((status = 'PENDING'::text) AND (attempt_count > 0));
 CREATE INDEX webhook_deliveries_endpoint ON ONLY public.webhook_deliveries USING btree (webhook_endpoint_id, created_at, id);
-CREATE INDEX webhook_deliveries_open ON ONLY public.webhook_deliveries USING btree (webhook_endpoint_id, outbox_seq) WHERE (status = ANY (ARRAY['PENDING'::text, 'SENDING'::text]));
+CREATE INDEX webhook_deliveries_first ON ONLY public.webhook_deliveries USING btree (webhook_endpoint_id, outbox_seq) WHERE ((status = 'PENDING'::text) AND (attempt_count = 0));
+CREATE INDEX webhook_deliveries_open ON ONLY public.webhook_deliveries USING btree (webhook_endpoint_id, created_at) WHERE (status = ANY (ARRAY['PENDING'::text, 'SENDING'::text]));
 CREATE INDEX webhook_deliveries_other_webhook_endpoint_id_created_at_id_idx ON public.webhook_deliveries_other USING btree (webhook_endpoint_id, created_at, id);
-CREATE INDEX webhook_deliveries_other_webhook_endpoint_id_outbox_seq_idx ON public.webhook_deliveries_other USING btree (webhook_endpoint_id, outbox_seq) WHERE (status = ANY (ARRAY['PENDING'::text, 'SENDING'::text]));
+CREATE INDEX webhook_deliveries_other_webhook_endpoint_id_created_at_idx ON public.webhook_deliveries_other USING btree (webhook_endpoint_id, created_at) WHERE (status = ANY (ARRAY['PENDING'::text, 'SENDING'::text]));
+CREATE INDEX webhook_deliveries_test ON ONLY public.webhook_deliveries USING btree (webhook_endpoint_id) WHERE ((status = 'PENDING'::text) AND (event_type = 'webhook.test'::text));
+CREATE INDEX webhook_deliveries_other_webhook_endpoint_id_idx ON public.webhook_deliveries_other USING btree (webhook_endpoint_id) WHERE ((status = 'PENDING'::text) AND (event_type = 'webhook.test'::text));
+CREATE INDEX webhook_deliveries_other_webhook_endpoint_id_next_attempt_a_idx ON public.webhook_deliveries_other USING btree (webhook_endpoint_id, next_attempt_at) WHERE ((status = 'PENDING'::text) AND (attempt_count > 0));
+CREATE INDEX webhook_deliveries_other_webhook_endpoint_id_outbox_seq_idx ON public.webhook_deliveries_other USING btree (webhook_endpoint_id, outbox_seq) WHERE ((status = 'PENDING'::text) AND (attempt_count = 0));
+CREATE INDEX webhook_deliveries_sending ON ONLY public.webhook_deliveries USING btree (webhook_endpoint_id, sending_until) WHERE (status = 'SENDING'::text);
+CREATE INDEX webhook_deliveries_other_webhook_endpoint_id_sending_until_idx ON public.webhook_deliveries_other USING btree (webhook_endpoint_id, sending_until) WHERE (status = 'SENDING'::text);
 CREATE INDEX webhook_endpoints_active ON public.webhook_endpoints USING btree (organization_id) WHERE (status = 'ACTIVE'::text);
 CREATE INDEX webhook_endpoints_created ON public.webhook_endpoints USING btree (organization_id, created_at, id);
 ALTER INDEX public.event_outcomes_failed ATTACH PARTITION public.event_outcomes_other_organization_id_program_id_created_at__idx;
@@ -1103,7 +1136,11 @@ ALTER INDEX public.state_history_entity ATTACH PARTITION public.state_history_ot
 ALTER INDEX public.state_history_event ATTACH PARTITION public.state_history_other_event_id_idx;
 ALTER INDEX public.webhook_deliveries_pkey ATTACH PARTITION public.webhook_deliveries_other_pkey;
 ALTER INDEX public.webhook_deliveries_endpoint ATTACH PARTITION public.webhook_deliveries_other_webhook_endpoint_id_created_at_id_idx;
-ALTER INDEX public.webhook_deliveries_open ATTACH PARTITION public.webhook_deliveries_other_webhook_endpoint_id_outbox_seq_idx;
+ALTER INDEX public.webhook_deliveries_open ATTACH PARTITION public.webhook_deliveries_other_webhook_endpoint_id_created_at_idx;
+ALTER INDEX public.webhook_deliveries_test ATTACH PARTITION public.webhook_deliveries_other_webhook_endpoint_id_idx;
+ALTER INDEX public.webhook_deliveries_again ATTACH PARTITION public.webhook_deliveries_other_webhook_endpoint_id_next_attempt_a_idx;
+ALTER INDEX public.webhook_deliveries_first ATTACH PARTITION public.webhook_deliveries_other_webhook_endpoint_id_outbox_seq_idx;
+ALTER INDEX public.webhook_deliveries_sending ATTACH PARTITION public.webhook_deliveries_other_webhook_endpoint_id_sending_until_idx;
 ALTER INDEX public.webhook_messages_pkey ATTACH PARTITION public.webhook_messages_other_pkey;
 CREATE TRIGGER budget_periods_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.budget_periods FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 CREATE TRIGGER journal_entries_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.journal_entries FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
@@ -1161,3 +1198,7 @@ ALTER TABLE ONLY public.tiers
     ADD CONSTRAINT tiers_program_id_fkey FOREIGN KEY (program_id) REFERENCES public.programs(id);
 ALTER TABLE ONLY public.webhook_endpoints
     ADD CONSTRAINT webhook_endpoints_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+ALTER TABLE ONLY public.webhook_health
+    ADD CONSTRAINT webhook_health_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES public.webhook_endpoints(id);
+ALTER TABLE ONLY public.webhook_hours
+    ADD CONSTRAINT webhook_hours_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES public.webhook_endpoints(id);

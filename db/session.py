@@ -2,10 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
+from uuid import UUID
 
 import psycopg
 from psycopg.types.json import set_json_dumps, set_json_loads
@@ -16,6 +18,24 @@ from sqlmodel import Session
 APPLICATION_ROLE = "openscrip_app"
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+class Addressee(NamedTuple):
+    """A webhook endpoint that a transaction has something for; `is_changed` when that is about the endpoint itself."""
+
+    endpoint_id: UUID
+    organization_id: UUID
+    is_changed: bool = False
+
+
+_noted: ContextVar[set[Addressee] | None] = ContextVar("addressees", default=None)
+
+
+def note_addressee(addressee: Addressee) -> None:
+    """Have `Database.after_commit` told of an endpoint when the transaction of this thread commits."""
+    noted = _noted.get()
+    if noted is not None:
+        noted.add(addressee)
 
 
 _decoder = json.JSONDecoder(parse_float=Decimal, parse_int=Decimal)
@@ -58,7 +78,12 @@ def assume_application_role(connection: Any) -> None:
 
 
 class Database:
-    """One process's access to Postgres: a pool of `pool_size` connections shared by records (Session) and hot paths (psycopg)."""
+    """One process's access to Postgres: a pool of `pool_size` connections shared by records (Session) and hot paths (psycopg).
+
+    `after_commit` hears of the webhook endpoints that a transaction had something for; it must return at once.
+    """
+
+    after_commit: Callable[[Collection[Addressee]], None] | None = None
 
     def __init__(self, database_url: str, *, pool_size: int = 16, statement_timeout_seconds: int = 30) -> None:
         self.url = database_url
@@ -78,14 +103,25 @@ class Database:
     @contextmanager
     def session(self) -> Iterator[Session]:
         """A SQLModel session in one transaction: commits when the block ends, rolls back when it raises."""
-        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+        with self._telling(), Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """A bare psycopg connection in one transaction, for set-based hot paths; same pool, same commit rule."""
-        with self.engine.begin() as connection:
+        with self._telling(), self.engine.begin() as connection:
             yield cast("Connection", connection.connection.driver_connection)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        noted: set[Addressee] = set()
+        token = _noted.set(noted)
+        try:
+            yield
+        finally:
+            _noted.reset(token)
+        if noted and self.after_commit is not None:
+            self.after_commit(noted)
 
     def close(self) -> None:
         """Close every pooled connection."""

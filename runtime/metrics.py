@@ -20,6 +20,8 @@ LANE_WAKES = Counter("openscrip_lane_wakes", "Wake signals sent to lanes, by res
 SYSTEM_EVENTS = Counter("openscrip_system_events", "Events made by automations, by what made them", ["source"])
 DUE_ENTRIES = Counter("openscrip_due_entries", "Due entries that the background wrote")
 TIMER_CALLS = Counter("openscrip_timer_calls", "Calls that started, woke or told flows of due moments, by result", ["result"])
+WEBHOOK_ATTEMPTS = Counter("openscrip_webhook_attempts", "Attempts to deliver messages, by what came of them", ["outcome"])
+WEBHOOK_ATTEMPT_SECONDS = Histogram("openscrip_webhook_attempt_seconds", "Duration of one attempt", buckets=(*_FAST, 15.0))
 
 
 def serve_metrics(settings: Settings) -> None:

@@ -21,6 +21,7 @@ PASSED_THROUGH = (
     "domain",
     "runtime",
     "workflows.contracts",
+    "workflows.contracts_webhooks",
     "workflows.contracts_clock",
     "workflows.contracts_fulfillment",
     "workflows.contracts_hold",

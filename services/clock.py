@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlmodel import Session
 
 from db.repositories import clock as repository
-from db.repositories import due, fulfillment_requests, fulfillments
+from db.repositories import due, fulfillment_requests, fulfillments, webhook_sending
 from db.repositories.processing import ensure_partitions
 from db.session import Connection, Database, psycopg_of
 from domain.errors import bad_request
@@ -37,6 +37,7 @@ KINDS = (
     DueKind(due.next_moment, due.count_moments),
     DueKind(scheduled.next_scheduled_moment, scheduled.count_scheduled_moments),
     DueKind(fulfillments.next_moment, fulfillments.count_moments),
+    DueKind(webhook_sending.next_moment, webhook_sending.count_moments),
     DueKind(fulfillment_requests.next_moment, fulfillment_requests.count_moments),
     DueKind(tier_steps.next_moment, tier_steps.count_moments),
 )

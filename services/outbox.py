@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from uuid import UUID
 
 from db.repositories import outbox as rows
-from db.session import Connection
+from db.session import Addressee, Connection, note_addressee
 from domain.outbox import Audience, Message
 from runtime.ids import new_id
 
@@ -31,5 +31,7 @@ def record(conn: Connection, audience: Audience, messages: Sequence[Message]) ->
         if endpoints:
             wanted.append(rows.NewMessage(new_id(), message))
             deliveries += [rows.NewDelivery(new_id(), wanted[-1].id, endpoint_id) for endpoint_id in endpoints]
+            for endpoint_id in endpoints:
+                note_addressee(Addressee(endpoint_id, message.organization_id))
     if wanted:
         rows.insert(conn, wanted, deliveries)

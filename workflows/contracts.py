@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 LEDGER_QUEUE = "openscrip-ledger"
 REDEMPTION_QUEUE = "openscrip-redemptions"
 WEBHOOK_QUEUE = "openscrip-webhooks"
+DELIVERY_QUEUE = "openscrip-deliveries"
 
 LANE_WORKFLOW = "EventLaneWorkflow"
 SWEEP_WORKFLOW = "LaneSweepWorkflow"
@@ -85,9 +86,10 @@ class LaneStatus(BaseModel):
 
 
 class SweepReport(BaseModel):
-    """Which lanes a sweep had to wake."""
+    """Which lanes a sweep had to wake, and how many webhook endpoints."""
 
     woken: list[int] = Field(default_factory=list)
+    endpoints: int = 0
 
 
 class DueKind(StrEnum):
@@ -199,4 +201,5 @@ class ReconcileReport(BaseModel):
     fulfillments: int = 0
     tiers: int = 0
     automations: int = 0
+    retries: int = 0
     failed: int = 0

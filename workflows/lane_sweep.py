@@ -1,4 +1,4 @@
-"""The sweep: wakes lanes whose events have waited too long, because the signal that should have woken them was lost."""
+"""The sweep: wakes lanes and webhook endpoints with what has waited too long, because a signal was lost."""
 
 from temporalio import workflow
 
@@ -19,5 +19,6 @@ class LaneSweepWorkflow:
             start_to_close_timeout=policies.SWEEP_TIMEOUT,
             retry_policy=policies.UNTIL_IT_WORKS,
         )
-        workflow.set_current_details(f"**Woken** {', '.join(map(str, report.woken)) or 'none'}")
+        woken = ", ".join(map(str, report.woken)) or "none"
+        workflow.set_current_details(f"**Woken** {woken}\n\n**Webhook endpoints** {report.endpoints}")
         return report

@@ -71,3 +71,13 @@ RECONCILE_TIMEOUT = timedelta(seconds=60)
 # A slice of a move stops by itself; a heavy moment on its way may take longer, and a webhook that is asked answer late.
 CLOCK_TIMEOUT = timedelta(seconds=60)
 CLOCK_HEARTBEAT = timedelta(seconds=25)
+
+# One call sends for about a minute, then lets what is under way end; a worker that is killed is noticed by its silence.
+SEND_TIMEOUT = timedelta(minutes=3)
+SEND_HEARTBEAT = timedelta(seconds=10)
+
+# Resolving a host, connecting and waiting for an answer take 18 seconds at most.
+WEBHOOK_ATTEMPT_TIMEOUT = timedelta(seconds=30)
+
+# An endpoint that gets nothing for this long needs no flow; the next message starts it again.
+WEBHOOK_IDLE = timedelta(minutes=10)

@@ -22,6 +22,7 @@ class ReconcileWorkflow:
         workflow.set_current_details(
             f"**Holds near their deadline** {report.holds}\n\n**Fan-outs** {report.runs}\n\n"
             f"**Fulfilments** {report.fulfillments}\n\n**Tiers** {report.tiers}\n\n"
-            f"**Automations** {report.automations}\n\n**Without a flow** {report.failed}"
+            f"**Automations** {report.automations}\n\n**Webhooks soon to be tried again** {report.retries}\n\n"
+            f"**Without a flow** {report.failed}"
         )
         return report

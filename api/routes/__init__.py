@@ -23,6 +23,8 @@ from api.routes import (
     tiers,
     transfers,
     wallets,
+    webhook_deliveries,
+    webhook_endpoints,
 )
 
 ROUTERS = (
@@ -47,6 +49,8 @@ ROUTERS = (
     rules.router,
     automations.router,
     journal_entries.router,
+    webhook_endpoints.router,
+    webhook_deliveries.router,
     clock.router,
     health.router,
     docs.router,

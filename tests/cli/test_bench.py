@@ -81,7 +81,7 @@ class TestBench:
 
 def check_figures(found: dict[str, Any]) -> None:
     assert found["pgbench"]["tps"] > 0
-    assert set(found["figures"]) == {"batch", "rules", "single", "baseline"}
+    assert set(found["figures"]) == {"batch", "rules", "single", "webhooks", "baseline"}
     assert found["figures"]["batch"]["rounds"][0]["events"] == 200
     for figure in found["figures"].values():
         assert figure["events_per_second"] > 0

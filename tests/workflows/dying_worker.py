@@ -19,6 +19,7 @@ from temporalio.client import Client
 
 import worker
 from activities.redemptions import RedemptionActivities
+from activities.webhook_deliveries import open_sender
 from db.session import Database, psycopg_of
 from runtime.settings import Settings
 from runtime.temporal import connect, ensure_search_attributes
@@ -67,7 +68,8 @@ async def main(moment: str, participant: str | None = None, action: str = "REDEM
         await _ask(client, Database(database.url, pool_size=4), settings)
     with ThreadPoolExecutor(4) as executor:
         if participant is None:
-            await worker.build_worker(client, database, settings, 8, executor).run()
+            with open_sender(settings) as sender:
+                await worker.build_worker(client, database, settings, 8, executor, sender).run()
         async with redemption_worker(client, RedemptionActivities(database).all, executor):
             print("working", flush=True)
             await asyncio.Event().wait()

@@ -16,6 +16,7 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHistory
 from temporalio.testing import WorkflowEnvironment
 
 from tests.workflows import redeemers, servers, timers
+from tests.workflows import webhook_script as webhooks
 from tests.workflows.lanes import Queue, Script, report, wake, working
 from tests.workflows.timers import (
     Answers,
@@ -40,7 +41,8 @@ from workflows.contracts_fulfillment import (
 )
 from workflows.contracts_hold import HoldInput, HoldSignal, HoldState, hold_workflow_id
 from workflows.contracts_tiers import TierRetentionInput, TierState, tier_retention_workflow_id
-from workflows.policies import LANE_IDLE
+from workflows.contracts_webhooks import EndpointInput, RetryInput, endpoint_workflow_id, retry_workflow_id
+from workflows.policies import LANE_IDLE, WEBHOOK_IDLE
 from workflows.signals import (
     start_automation,
     start_automation_run,
@@ -51,6 +53,7 @@ from workflows.signals import (
     start_reversal,
     start_tier_retention,
 )
+from workflows.webhook_signals import start_retry, wake_endpoint
 
 HISTORIES = Path(__file__).parent / "histories"
 
@@ -375,6 +378,59 @@ async def reversal(environment: WorkflowEnvironment) -> WorkflowHistory:
         return await flow.fetch_history()
 
 
+async def webhook_endpoint(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """Sends in two slices, rests for a block that a change ends, hears of messages, and ends when nothing comes."""
+    broken = webhooks.sent(10, delivered=0, blocked="circuit_broken", blocked_until=webhooks.MOMENT, next_in_seconds=300.0)
+    answers = webhooks.Answers([webhooks.sent(600, more=True, pending=400), broken, webhooks.sent(400)])
+    endpoint = EndpointInput(endpoint_id=UUID(int=11), organization_id=UUID(int=1))
+    async with webhooks.working(environment.client, answers) as queue:
+        await wake_endpoint(environment.client, endpoint, queue=queue)
+        flow = environment.client.get_workflow_handle(endpoint_workflow_id(endpoint.endpoint_id))
+        for looks, is_changed in ((2, True), (3, False)):
+            while answers.looks < looks:
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(0.5)
+            await wake_endpoint(environment.client, endpoint, is_changed=is_changed, queue=queue)
+        while answers.looks < 4:
+            await asyncio.sleep(0.05)
+        await environment.sleep(WEBHOOK_IDLE + timedelta(seconds=30))
+        await flow.result()
+        return await flow.fetch_history()
+
+
+async def continued_webhook_endpoint(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """Sends until its history is long enough, and continues as new."""
+    answers = webhooks.Answers([webhooks.sent(1)])
+    endpoint = EndpointInput(endpoint_id=UUID(int=12), organization_id=UUID(int=1))
+    async with webhooks.working(environment.client, answers) as queue:
+        await wake_endpoint(environment.client, endpoint, queue=queue)
+        flow = environment.client.get_workflow_handle(endpoint_workflow_id(endpoint.endpoint_id))
+        first = (await flow.describe()).run_id
+        while (await flow.describe()).run_id == first:
+            await wake_endpoint(environment.client, endpoint, queue=queue)
+            await asyncio.sleep(0.2)
+        await flow.terminate()
+        return await environment.client.get_workflow_handle(flow.id, run_id=first).fetch_history()
+
+
+async def webhook_retry(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """Tries again, is told of an attempt that somebody else made, and is delivered at the fourth."""
+    tries = [webhooks.tried(1, next_in_seconds=4.5), webhooks.tried(2, next_in_seconds=300.0, next_attempt_at=webhooks.MOMENT)]
+    last = webhooks.tried(4, "DELIVERED", last_response_status=200)
+    answers = webhooks.Answers(tries=[*tries, webhooks.tried(3, blocked="circuit_broken", next_in_seconds=0.5), last])
+    retry = RetryInput(delivery_id=UUID(int=13), endpoint_id=UUID(int=11), organization_id=UUID(int=1))
+    async with webhooks.working(environment.client, answers) as queue:
+        await start_retry(environment.client, retry, queue=queue)
+        flow = environment.client.get_workflow_handle(retry_workflow_id(retry.delivery_id))
+        while answers.looks < 2:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
+        await flow.signal(contracts.WAKE_SIGNAL)
+        await environment.sleep(timedelta(minutes=10))
+        await flow.result()
+        return await flow.fetch_history()
+
+
 @asynccontextmanager
 async def _shut_down(environment: WorkflowEnvironment) -> AsyncIterator[WorkflowEnvironment]:
     try:
@@ -387,6 +443,8 @@ SKIPPING: dict[str, Recorder] = {
     "event_lane_idle": idle_lane,
     "due_work_scheduled_events": scheduled_events,
     "automation_run_completed": completed_run,
+    "webhook_endpoint_idle": webhook_endpoint,
+    "webhook_retry": webhook_retry,
     "fulfillment_webhook": webhook_fulfillment,
     "tier_retention_archived": archived_tier,
     "automation_fired": fired_automation,
@@ -409,6 +467,7 @@ SHORT: dict[str, Recorder] = {
     "redemption": redemption,
     "redemption_refused": refused_redemption,
     "redemption_reversal": reversal,
+    "webhook_endpoint_continued": continued_webhook_endpoint,
 }
 
 

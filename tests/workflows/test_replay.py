@@ -25,6 +25,8 @@ from workflows.lane_sweep import LaneSweepWorkflow
 from workflows.reconcile import ReconcileWorkflow
 from workflows.redemption import RedemptionReversalWorkflow, RedemptionWorkflow
 from workflows.tier_retention import TierRetentionWorkflow
+from workflows.webhook_endpoint import WebhookEndpointWorkflow
+from workflows.webhook_retry import WebhookRetryWorkflow
 
 RECORDED = sorted(HISTORIES.glob("*.json"))
 FLOWS = (
@@ -40,6 +42,8 @@ FLOWS = (
     RedemptionReversalWorkflow,
     FulfillmentWorkflow,
     TierRetentionWorkflow,
+    WebhookEndpointWorkflow,
+    WebhookRetryWorkflow,
 )
 
 
