@@ -15,6 +15,7 @@ from activities.automation_flows import AutomationActivities
 from activities.automations import FanOutActivities, ScheduledActivities
 from activities.clock import ClockActivities
 from activities.due import DueActivities, HoldActivities, ReconcileActivities
+from activities.expiry_notices import NoticeActivities
 from activities.fulfillments import FulfillmentActivities
 from activities.lanes import LaneActivities, SweepActivities
 from activities.redemptions import RedemptionActivities
@@ -93,6 +94,7 @@ def build_worker(
             sweep.sweep_lanes,
             DueActivities(database).post_due,
             ScheduledActivities(database, client, lanes).fire_due_events,
+            NoticeActivities(database).announce_expiry,
             fan_out.run_fan_out,
             fan_out.cancel_fan_out,
             automation.attend_automation,

@@ -12,6 +12,7 @@ from temporalio import activity
 from temporalio.client import Client
 
 from activities.due import post_all_due
+from activities.expiry_notices import announce_all
 from activities.fulfillments import attempt_all, expire_all, fulfillment_input, start_fulfillments
 from activities.lanes import LaneActivities
 from activities.tiers import start_tiers
@@ -136,6 +137,7 @@ class _Visit:
         """Do it all; False when that needs longer."""
         try:
             post_all_due(self.database, moment, self._go_on)
+            announce_all(self.database, moment, self._go_on)
             tier_steps.settle_everybody(self.database, moment, self._go_on)
             expire_all(self.database, self._go_on)
             attempt_all(self.sender, self._go_on)

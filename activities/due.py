@@ -64,8 +64,8 @@ class DueActivities:
         return run.report.model_copy(update=update)
 
 
-def post_all_due(database: Database, until: datetime, beat: Callable[[], None]) -> None:
-    """Post everything that is due at a moment, which has come, and date it so; `beat` is called after each page."""
+def post_all_due(database: Database, until: datetime | None, beat: Callable[[], None]) -> None:
+    """Post everything that is due now, or at a moment that has come, and dated so; `beat` is called after each page."""
     run = _Pass(database, until)
     while run.page():
         beat()

@@ -287,6 +287,16 @@ CREATE TABLE public.events_other (
     created_at timestamp with time zone CONSTRAINT events_created_at_not_null NOT NULL,
     CONSTRAINT events_event_type_check CHECK ((event_type = ANY (ARRAY['EXTERNAL'::text, 'SYSTEM'::text])))
 );
+CREATE TABLE public.expiry_notices (
+    singleton boolean DEFAULT true NOT NULL,
+    done_through timestamp with time zone NOT NULL,
+    midnight timestamp with time zone,
+    asset_id uuid,
+    day date,
+    holder_id uuid,
+    CONSTRAINT expiry_notices_check CHECK (((midnight IS NULL) OR ((asset_id IS NOT NULL) AND (day IS NOT NULL) AND (holder_id IS NOT NULL)))),
+    CONSTRAINT expiry_notices_singleton_check CHECK (singleton)
+);
 CREATE TABLE public.fan_out_candidates (
     automation_id uuid NOT NULL,
     occurrence timestamp with time zone NOT NULL,
@@ -405,6 +415,7 @@ CREATE TABLE public.lots (
     parent_lot_id uuid,
     hold_id uuid,
     entry_id uuid NOT NULL,
+    is_announced boolean DEFAULT false NOT NULL,
     CONSTRAINT lots_amount_check CHECK ((amount > (0)::numeric)),
     CONSTRAINT lots_check CHECK (((remaining >= (0)::numeric) AND (remaining <= amount))),
     CONSTRAINT lots_check1 CHECK (((remaining > (0)::numeric) = (status = ANY (ARRAY['DEFERRED'::text, 'AVAILABLE'::text, 'HELD'::text])))),
@@ -956,6 +967,8 @@ ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (id, created_at);
 ALTER TABLE ONLY public.events_other
     ADD CONSTRAINT events_other_pkey PRIMARY KEY (id, created_at);
+ALTER TABLE ONLY public.expiry_notices
+    ADD CONSTRAINT expiry_notices_pkey PRIMARY KEY (singleton);
 ALTER TABLE ONLY public.fan_out_candidates
     ADD CONSTRAINT fan_out_candidates_pkey PRIMARY KEY (automation_id, occurrence, participant_id);
 ALTER TABLE ONLY public.fulfillment_requests
@@ -1045,6 +1058,7 @@ ALTER TABLE ONLY public.webhook_messages_other
 CREATE INDEX api_keys_organization ON public.api_keys USING btree (organization_id, created_at);
 CREATE INDEX assets_created ON public.assets USING btree (organization_id, created_at, id);
 CREATE UNIQUE INDEX assets_symbol ON public.assets USING btree (organization_id, lower(symbol));
+CREATE INDEX assets_with_notice ON public.assets USING btree (id) WHERE ((expiry_notice_days IS NOT NULL) AND (status <> 'ARCHIVED'::text));
 CREATE INDEX automations_due ON public.automations USING btree (due_at, id) WHERE (due_at IS NOT NULL);
 CREATE INDEX automations_fan_outs ON public.automations USING btree (execution_at, id) WHERE (execution_status = ANY (ARRAY['pending'::text, 'executing'::text]));
 CREATE INDEX automations_flows ON public.automations USING btree (flow_at NULLS FIRST, id) WHERE ((source = 'api'::text) AND (status <> 'archived'::text) AND ((trigger_type = 'cron'::text) OR (processed_at IS NULL)));
@@ -1079,6 +1093,7 @@ CREATE INDEX journal_entries_rule ON public.journal_entries USING btree (rule_id
 CREATE INDEX journal_entries_type ON public.journal_entries USING btree (organization_id, action_type, created_at, id) WHERE (action_type <> 'CREDIT'::text);
 CREATE INDEX lots_all ON public.lots USING btree (holder_id, asset_id, created_at, id) WHERE (amount > (0)::numeric);
 CREATE INDEX lots_open ON public.lots USING btree (holder_id, asset_id, pair_program_id, created_at, id) WHERE (remaining > (0)::numeric);
+CREATE INDEX lots_unannounced ON public.lots USING btree (asset_id, (((expires_at AT TIME ZONE 'UTC'::text))::date), holder_id) WHERE ((NOT is_announced) AND (status = ANY (ARRAY['DEFERRED'::text, 'AVAILABLE'::text])) AND (expires_at IS NOT NULL));
 CREATE INDEX participants_created ON public.participants USING btree (organization_id, created_at, id);
 CREATE UNIQUE INDEX participants_external_id ON public.participants USING btree (organization_id, external_id);
 CREATE INDEX participants_status ON public.participants USING btree (organization_id, status, created_at, id);

@@ -25,6 +25,7 @@ class MessageType(StrEnum):
     TIER_CHANGED = "participant.tier_changed"
     PROGRAM_FUNDED = "program.funded"
     PROGRAM_BURNED = "program.burned"
+    BALANCE_EXPIRING = "balance.expiring"
     REDEMPTION_FULFILLED = "redemption.fulfilled"
     REDEMPTION_FULFILLMENT_FAILED = "redemption.fulfillment_failed"
 

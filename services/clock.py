@@ -16,7 +16,7 @@ from db.session import Connection, Database, psycopg_of
 from domain.errors import bad_request
 from domain.timestamps import format_timestamp
 from runtime.settings import SettingsError
-from services import scheduled, tier_steps
+from services import expiry_notices, scheduled, tier_steps
 
 MOST_MOMENTS = 10_000
 
@@ -40,6 +40,7 @@ KINDS = (
     DueKind(webhook_sending.next_moment, webhook_sending.count_moments),
     DueKind(fulfillment_requests.next_moment, fulfillment_requests.count_moments),
     DueKind(tier_steps.next_moment, tier_steps.count_moments),
+    DueKind(expiry_notices.next_moment, expiry_notices.count_moments),
 )
 
 

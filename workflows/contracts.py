@@ -17,6 +17,7 @@ SWEEP_SCHEDULE = "lane-sweep"
 DUE_WORKFLOW = "DueWorkWorkflow"
 DUE_WORKFLOW_ID = "due-work/lots"
 SCHEDULED_WORKFLOW_ID = "due-work/scheduled-events"
+NOTICES_WORKFLOW_ID = "due-work/expiry-notices"
 AUTOMATION_RUN_WORKFLOW = "AutomationRunWorkflow"
 CANCEL_SIGNAL = "cancel"
 RECONCILE_WORKFLOW = "ReconcileWorkflow"
@@ -93,15 +94,22 @@ class SweepReport(BaseModel):
 
 
 class DueKind(StrEnum):
-    """What a due work attends to: accounts (lots and holds), or automations with one moment."""
+    """What a due work attends to: accounts (lots and holds), automations with one moment, or notices of expiry."""
 
     ACCOUNTS = "accounts"
     SCHEDULED_EVENTS = "scheduled-events"
+    EXPIRY_NOTICES = "expiry-notices"
 
     @property
     def workflow_id(self) -> str:
         """The id of its flow: one per deployment."""
-        return DUE_WORKFLOW_ID if self is DueKind.ACCOUNTS else SCHEDULED_WORKFLOW_ID
+        match self:
+            case DueKind.ACCOUNTS:
+                return DUE_WORKFLOW_ID
+            case DueKind.SCHEDULED_EVENTS:
+                return SCHEDULED_WORKFLOW_ID
+            case DueKind.EXPIRY_NOTICES:
+                return NOTICES_WORKFLOW_ID
 
 
 class DueTotals(BaseModel):
@@ -112,6 +120,7 @@ class DueTotals(BaseModel):
     passes: int = 0
     events: int = 0
     runs: int = 0
+    notices: int = 0
 
 
 class DueInput(BaseModel):
@@ -122,16 +131,18 @@ class DueInput(BaseModel):
 
 
 class DueReport(BaseModel):
-    """What one call of `post_due` or `fire_due_events` did.
+    """What one call of `post_due`, `fire_due_events` or `announce_expiry` did.
 
-    `failed` accounts or automations are left for the next call; `next_in_seconds` counts from the database's clock to the next
-    due moment. `events` were made, `runs` are fan-outs whose flow was started.
+    `failed` accounts or automations are left for the next call, holders' lots for the next midnight; `next_in_seconds` counts
+    from the database's clock to the next due moment. `events` were made, `runs` are fan-outs whose flow was started, `notices`
+    lot sets announced.
     """
 
     accounts: int = 0
     entries: int = 0
     events: int = 0
     runs: int = 0
+    notices: int = 0
     pages: int = 0
     failed: int = 0
     more: bool = False

@@ -11,6 +11,7 @@ from workflows.contracts import DueInput, DueKind, DueReport, DueStatus, DueTota
 _ACTIVITIES = {
     DueKind.ACCOUNTS: ("post_due", "posts what is due"),
     DueKind.SCHEDULED_EVENTS: ("fire_due_events", "fires what is due, starts fan-outs"),
+    DueKind.EXPIRY_NOTICES: ("announce_expiry", "announces lots that expire soon"),
 }
 
 
@@ -19,7 +20,7 @@ class DueWorkWorkflow:
     """One flow per kind and deployment, which never ends.
 
     Of accounts it posts maturities, expiries and ended holds that nobody else does; of scheduled events it makes those whose
-    moment has come, and starts the flows of fan-outs.
+    moment has come, and starts the flows of fan-outs; of notices it announces at midnight which lots expire soon.
 
     The database knows every due moment, and reads and operations are right without it: a lost signal costs at most
     `DUE_REREAD`.
@@ -93,6 +94,7 @@ class DueWorkWorkflow:
             passes=self._totals.passes + 1,
             events=self._totals.events + report.events,
             runs=self._totals.runs + report.runs,
+            notices=self._totals.notices + report.notices,
         )
         ahead = "none" if report.next_in_seconds is None else f"in {max(0.0, report.next_in_seconds):.0f} s"
         workflow.set_current_details(
@@ -104,4 +106,6 @@ class DueWorkWorkflow:
     def _work(self, done: DueReport | DueTotals) -> str:
         if self._kind is DueKind.ACCOUNTS:
             return f"{done.entries} entries on {done.accounts} accounts"
+        if self._kind is DueKind.EXPIRY_NOTICES:
+            return f"{done.notices} notices"
         return f"{done.events} events, {done.runs} fan-outs started"

@@ -55,6 +55,10 @@ _DUE_WORK = {
         "fires scheduled events",
         "Events that rules scheduled, at their moment; starts the flows of broadcasts.",
     ),
+    DueKind.EXPIRY_NOTICES: (
+        "announces lots that expire soon",
+        "At 00:00 UTC, once for each lot: `balance.expiring`, so many days ahead as the asset says.",
+    ),
 }
 
 

@@ -92,6 +92,18 @@ _EXPIRED = {
     "lots": [{"id": _LOT, "amount": "500", "bucket": "AVAILABLE", "expires_at": _AT}],
     "lot_count": 1,
 }
+_EXPIRING = {
+    **_ANNS,
+    "program_id": _PROGRAM,
+    **_MILES,
+    "amount": "500",
+    "expires_at": "2026-02-14T10:30:00.000000Z",
+    "notice_days": 30,
+    "lots": [{"id": _LOT, "amount": "500", "expires_at": "2026-02-14T10:30:00.000000Z"}],
+    "lot_count": 1,
+    **_balance("1250"),
+    "occurred_at": "2026-01-15T00:00:00.041273Z",
+}
 _REWARD = {"reward_id": "0198c1a6-3d4e-7f5a-8b6c-7d8e9fa0b1c2", "reward_name": "Mug"}
 _ORDER = {"quantity": 2, "unit_cost": "120"}
 _REDEMPTION = {
@@ -285,6 +297,7 @@ _DATA: Mapping[MessageType, Mapping[str, Any]] = {
     MessageType.TIER_CHANGED: _PROMOTED,
     MessageType.PROGRAM_FUNDED: _FUNDED,
     MessageType.PROGRAM_BURNED: _BURNED,
+    MessageType.BALANCE_EXPIRING: _EXPIRING,
     MessageType.REDEMPTION_FULFILLED: _FULFILLED,
     MessageType.REDEMPTION_FULFILLMENT_FAILED: _UNFULFILLED,
 }

@@ -10,7 +10,14 @@ from uuid import UUID
 
 from pydantic import Field, create_model
 
-from api.schemas.messages.balances import BalanceCredited, BalanceDebited, BalanceExpired, BalanceHeld, BalanceReleased
+from api.schemas.messages.balances import (
+    BalanceCredited,
+    BalanceDebited,
+    BalanceExpired,
+    BalanceExpiring,
+    BalanceHeld,
+    BalanceReleased,
+)
 from api.schemas.messages.events import EventCompleted, EventFailed
 from api.schemas.messages.participants import ParticipantCreated
 from api.schemas.messages.parts import MessageModel, Moment
@@ -40,6 +47,7 @@ MESSAGES: Mapping[MessageType, type[MessageModel]] = {
     MessageType.TIER_CHANGED: TierChanged,
     MessageType.PROGRAM_FUNDED: ProgramFunded,
     MessageType.PROGRAM_BURNED: ProgramBurned,
+    MessageType.BALANCE_EXPIRING: BalanceExpiring,
     MessageType.REDEMPTION_FULFILLED: RedemptionFulfilled,
     MessageType.REDEMPTION_FULFILLMENT_FAILED: RedemptionFulfillmentFailed,
 }

@@ -24,6 +24,11 @@ def moments(values: Iterable[datetime | None]) -> str:
     return "{" + ",".join(["NULL" if value is None else value.isoformat() for value in values]) + "}"
 
 
+def flags(values: Iterable[bool]) -> str:
+    """A boolean[] literal."""
+    return "{" + ",".join(["t" if value else "f" for value in values]) + "}"
+
+
 def words(values: Iterable[str]) -> str:
     """A text[] literal of enumeration values: plain words that need no quotes."""
     return "{" + ",".join(values) + "}"

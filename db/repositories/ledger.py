@@ -36,7 +36,8 @@ _BALANCES = f"""
 # The account's version comes with every row, in the snapshot that read its lots.
 _LOTS = f"""
     SELECT b.holder_id, b.asset_id, b.program_id, b.version, l.id, l.program_id, l.amount, l.remaining, l.status, l.created_at,
-           l.entry_id, l.expires_at, l.matures_at, l.reference_id, l.parent_lot_id, l.hold_id
+           l.entry_id, l.expires_at, l.matures_at, l.reference_id, l.parent_lot_id, l.hold_id,
+           l.is_announced
     FROM {_WANTED} JOIN balances b USING (holder_id, asset_id, program_id)
     LEFT JOIN lots l ON l.holder_id = b.holder_id AND l.asset_id = b.asset_id AND l.pair_program_id = b.program_id
                      AND l.remaining > 0

@@ -29,6 +29,7 @@ _LITERALS: dict[str, Callable[[Iterable[Any]], str]] = {
     "timestamptz": arrays.moments,
     "text": arrays.texts,
     "word": arrays.words,
+    "boolean": arrays.flags,
 }
 
 
@@ -108,7 +109,7 @@ _NEW_LOTS = _insert(
     "lots",
     _OWNED
     | {"program_id": "uuid", "created_at": "timestamptz", "expires_at": "timestamptz", "matures_at": "timestamptz"}
-    | {"parent_lot_id": "uuid", "entry_id": "uuid"}
+    | {"parent_lot_id": "uuid", "entry_id": "uuid", "is_announced": "boolean"}
     | _LOT_STATE,
 )
 _CHANGED_LOTS = _update("lots", "id", {"id": "uuid"} | _LOT_STATE)
@@ -224,8 +225,8 @@ def _lot_state(lot: Lot) -> Row:
 
 
 def _new_lot_row(key: AccountKey, lot: Lot, owner: Callable[[UUID], UUID]) -> Row:
-    dates = (lot.program_id, lot.created_at, lot.expires_at, lot.matures_at, lot.parent_lot_id, lot.entry_id)
-    return (*_owned(lot.id, key, owner), *dates, *_lot_state(lot))
+    dates = (lot.program_id, lot.created_at, lot.expires_at, lot.matures_at)
+    return (*_owned(lot.id, key, owner), *dates, lot.parent_lot_id, lot.entry_id, lot.is_announced, *_lot_state(lot))
 
 
 def _new_hold_row(key: AccountKey, hold: Hold, owner: Callable[[UUID], UUID]) -> Row:

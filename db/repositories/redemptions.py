@@ -216,7 +216,7 @@ def owed_lots(conn: Connection, redemption_id: UUID) -> list[Owed]:
     rows = conn.execute(
         """
         SELECT o.amount - o.restored, l.id, l.program_id, l.amount, l.remaining, l.status, l.created_at, l.entry_id,
-               l.expires_at, l.matures_at, l.reference_id, l.parent_lot_id, l.hold_id
+               l.expires_at, l.matures_at, l.reference_id, l.parent_lot_id, l.hold_id, l.is_announced
         FROM redemption_lots o JOIN lots l ON l.id = o.lot_id
         WHERE o.redemption_id = %s AND o.restored < o.amount ORDER BY o.ordinal
         """,

@@ -101,7 +101,10 @@ class Balance(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """One credit of a LOT asset; `hold_id` names its hold record while it is HELD. Immutable: a change is a new value."""
+    """One credit of a LOT asset; `hold_id` names its hold record while it is HELD. Immutable: a change is a new value.
+
+    `is_announced`: its expiry was announced, or that of the lot it was split from before the split.
+    """
 
     id: UUID
     program_id: UUID
@@ -115,6 +118,7 @@ class Lot:
     reference_id: str | None = None
     parent_lot_id: UUID | None = None
     hold_id: UUID | None = None
+    is_announced: bool = False
 
     @property
     def due_at(self) -> datetime | None:

@@ -1,4 +1,4 @@
-"""The data of `balance.*` (webhooks.md 5.1-5.5)."""
+"""The data of `balance.*` (webhooks.md 5.1-5.5, 5.13)."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -98,3 +98,27 @@ class BalanceExpired(BalanceMessage):
 
     lots: Annotated[list[ExpiredLot], Field(description="At most 100")]
     lot_count: Annotated[int, Field(description="All of them")]
+
+
+class ExpiringLot(TouchedLot):
+    amount: Annotated[Amount, Field(description="What it still has")]
+    expires_at: Moment
+
+
+class BalanceExpiring(Party):
+    """Lots of one holder, asset and program will expire, all on one UTC day, `notice_days` days ahead or less.
+
+    Sent at 00:00 UTC, once for each lot, for what is AVAILABLE or DEFERRED then. It moves nothing and promises nothing: lots are
+    spent first in, first out, and may be gone before they expire.
+    """
+
+    program_id: Annotated[UUID, Field(description="Of the lots")]
+    asset_id: UUID
+    asset_symbol: str
+    amount: Annotated[Amount, Field(description="What all of these lots still have")]
+    expires_at: Annotated[Moment, Field(description="The earliest of the lots announced")]
+    notice_days: Annotated[int, Field(description="`expiry_notice_days` of the asset")]
+    lots: Annotated[list[ExpiringLot], Field(description="By `expires_at`, at most 100")]
+    lot_count: Annotated[int, Field(description="All of them")]
+    balance: Annotated[Buckets, Field(description="At that moment")]
+    occurred_at: Annotated[Moment, Field(description="When it was recorded")]
