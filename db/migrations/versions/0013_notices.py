@@ -1,6 +1,6 @@
 """Notices of expiry: which lots were announced, and how far the announcing is; see the SQL beside this file.
 
-Revision ID: 0014
+Revision ID: 0013
 Revises: 0011
 """
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from alembic import op
 
-revision = "0014"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 
