@@ -1,7 +1,7 @@
 """Automations made through the API; see the SQL beside this file.
 
 Revision ID: 0010
-Revises: 0008
+Revises: 0009
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Attempts of webhook fulfilments; see the SQL beside this file.
 
 Revision ID: 0011
-Revises: 0008
+Revises: 0010
 """
 
 from pathlib import Path

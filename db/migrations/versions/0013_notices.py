@@ -1,7 +1,7 @@
 """Notices of expiry: which lots were announced, and how far the announcing is; see the SQL beside this file.
 
 Revision ID: 0013
-Revises: 0011
+Revises: 0012
 """
 
 from pathlib import Path
