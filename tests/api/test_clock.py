@@ -280,7 +280,10 @@ def test_without_a_worker_a_move_is_refused_in_time_and_goes_on_later(
 @pytest.mark.parametrize("command", [("-m", "cli", "serve"), ("worker.py",)])
 def test_a_moved_database_needs_the_setting(machine: Stack, traveller: Tenant, command: tuple[str, ...]) -> None:
     traveller.post(URL, {"now": ahead(traveller, hours=1)})
-    known = {"DATABASE_URL": machine.settings.require_database_url(), "TEMPORAL_ADDRESS": str(machine.settings.temporal_address)}
+    settings = machine.settings
+    known = {"DATABASE_URL": settings.require_database_url(), "TEMPORAL_ADDRESS": str(settings.temporal_address)}
+    assert settings.secret_key is not None, "its absence would be warned of, too"
+    known["SECRET_KEY"] = settings.secret_key.get_secret_value()
     environment = {**os.environ, **{f"OPENSCRIP_{name}": value for name, value in known.items()}}
     refused = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert refused.returncode == 1
@@ -292,5 +295,5 @@ def test_the_offset_survives_a_restart(machine: Stack, traveller: Tenant) -> Non
     traveller.post(URL, {"now": ahead(traveller, hours=100)})
     before = shown(traveller)
     with serve(create_app(machine.settings)) as base_url:
-        now = httpx.get(base_url + URL, headers={"Authorization": f"Bearer {traveller.key}"}).json()["now"]
+        now = httpx.get(base_url + URL, headers={"Authorization": f"Bearer {traveller.key}"}, timeout=60).json()["now"]
         assert timedelta(0) <= parse_timestamp(now) - before < timedelta(minutes=1)
