@@ -142,6 +142,24 @@ async def scheduled_events(environment: WorkflowEnvironment) -> WorkflowHistory:
         return await flow.fetch_history()
 
 
+async def expiry_notices(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """Announces a slice and the rest, sleeps to a moment, and is woken from the next sleep."""
+    slices = [due_report(notices=900, pages=18, more=True), due_report(notices=5, pages=1, next_in_seconds=0.5)]
+    answers = Answers(slices)
+    async with timers.working(environment.client, answers) as queue:
+        flow = await environment.client.start_workflow(
+            contracts.DUE_WORKFLOW, DueInput(kind=DueKind.EXPIRY_NOTICES), id="due-work-notices-recorded", task_queue=queue
+        )
+        for looks in (3, 4):
+            while answers.looks < looks:
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(0.5)
+            await flow.signal(contracts.WAKE_SIGNAL)
+        await asyncio.sleep(0.5)
+        await flow.terminate()
+        return await flow.fetch_history()
+
+
 _RUN = RunInput(automation_id=UUID(int=9), organization_id=UUID(int=1), program_id=UUID(int=2))
 
 
@@ -442,6 +460,7 @@ async def _shut_down(environment: WorkflowEnvironment) -> AsyncIterator[Workflow
 SKIPPING: dict[str, Recorder] = {
     "event_lane_idle": idle_lane,
     "due_work_scheduled_events": scheduled_events,
+    "due_work_expiry_notices": expiry_notices,
     "automation_run_completed": completed_run,
     "webhook_endpoint_idle": webhook_endpoint,
     "webhook_retry": webhook_retry,

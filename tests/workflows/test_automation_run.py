@@ -171,8 +171,13 @@ class TestScheduledEvents:
 
         loop.run(scenario())
 
-    def test_both_kinds_run_side_by_side(self, loop: LoopThread, stack: Stack) -> None:
-        names = {DueKind.ACCOUNTS: "due-work/lots", DueKind.SCHEDULED_EVENTS: "due-work/scheduled-events"}
+    def test_all_kinds_run_side_by_side(self, loop: LoopThread, stack: Stack) -> None:
+        names = {
+            DueKind.ACCOUNTS: "due-work/lots",
+            DueKind.SCHEDULED_EVENTS: "due-work/scheduled-events",
+            DueKind.EXPIRY_NOTICES: "due-work/expiry-notices",
+        }
+        assert names.keys() == set(DueKind)
 
         async def run(name: str) -> bool:
             with suppress(RPCError):

@@ -129,6 +129,13 @@ TIMER_ALTERATIONS = {
         '"fire_due_events"',
         '"fire_everything"',
     ),
+    "notices_renamed": (
+        due_work,
+        "DueWorkWorkflow",
+        "due_work_expiry_notices",
+        '"announce_expiry"',
+        '"announce_everything"',
+    ),
     "run_hasty": (
         automation_run,
         "AutomationRunWorkflow",

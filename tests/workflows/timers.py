@@ -171,6 +171,12 @@ class Answers:
             return next(self._due, due_report())
 
     @activity.defn
+    def announce_expiry(self) -> DueReport:
+        with self._lock:
+            self.looks += 1
+            return next(self._due, due_report())
+
+    @activity.defn
     def run_fan_out(self, run: RunInput) -> RunReport:
         with self._lock:
             self.looks += 1
@@ -215,7 +221,7 @@ class Answers:
 
     @property
     def activities(self) -> list[Any]:
-        events = [self.fire_due_events, self.run_fan_out, self.cancel_fan_out]
+        events = [self.fire_due_events, self.announce_expiry, self.run_fan_out, self.cancel_fan_out]
         clock = [self.move_clock, self.wake_sleepers]
         handed = [self.attend_fulfillment, self.attend_tier]
         automations = [self.attend_automation, self.command_automation]
