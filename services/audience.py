@@ -1,6 +1,6 @@
 """Conditions about participants: who of a page satisfies a filter or guard at this moment (automations.md 2.3)."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from domain.ledger.due import post_due
 from domain.processing.variables import reads_balances, reads_groups, reads_program_state, snapshot
 from domain.processing.world import Event, World
 from runtime.ids import NIL, new_id
+from services.batch_tiers import BatchTiers
 
 
 def satisfying(
@@ -22,7 +23,8 @@ def satisfying(
 ) -> set[UUID]:
     """Those for whom a condition is true as they are now; errors and too many steps count as false. Nothing is locked.
 
-    Balances are those that a visitor would see: what is due is taken into account, and left for others to write.
+    Balances, levels and counters are those that a visitor would see: what is due is taken into account, and left for others to
+    write.
     """
     condition = automation_condition(source)
     world = _load(conn, program_id, participant_ids, condition.reads, now)
@@ -42,11 +44,13 @@ def _load(conn: Connection, program_id: UUID, ids: Collection[UUID], reads: froz
     world = World(Books({}, new_id))
     for program in rows.load_programs(conn, [program_id]):
         world.programs[program.id] = program
-    _take_in(conn, world, ids, with_programs=not reads.isdisjoint({"participant", "participant.program_ids"}))
+    tiers = BatchTiers(conn, world, is_dry=True)
+    tiers.load()
+    _take_in(tiers, ids, now, with_programs=not reads.isdisjoint({"participant", "participant.program_ids"}))
     if reads_groups(reads):
         world.memberships = rows.memberships(conn, ids)
         groups = {membership.group_id for found in world.memberships.values() for membership in found}
-        _take_in(conn, world, groups, with_programs=False)
+        _take_in(tiers, groups, now, with_programs=False)
     if reads_program_state(reads):
         for id_, (state, _) in rows.load_program_states(conn, [program_id], lock=False).items():
             world.states[id_] = state
@@ -55,10 +59,12 @@ def _load(conn: Connection, program_id: UUID, ids: Collection[UUID], reads: froz
     return world
 
 
-def _take_in(conn: Connection, world: World, ids: Iterable[UUID], *, with_programs: bool) -> None:
-    for loaded in rows.load_holders(conn, list(ids), with_programs=with_programs):
-        world.holders[loaded.holder.id] = loaded.holder
-        world.states[loaded.holder.id] = loaded.state
+def _take_in(tiers: BatchTiers, ids: Collection[UUID], now: datetime, *, with_programs: bool) -> None:
+    tiers.take_in(ids, now)
+    for loaded in rows.load_holders(tiers.conn, list(ids), with_programs=with_programs):
+        tiers.world.holders[loaded.holder.id] = loaded.holder
+        tiers.world.states[loaded.holder.id] = loaded.state
+    tiers.know_counters(ids, now)
 
 
 def _load_balances(conn: Connection, world: World, program_id: UUID, ids: Collection[UUID], now: datetime) -> None:

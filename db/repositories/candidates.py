@@ -8,13 +8,20 @@ from domain.state_tests import Split, StateKind, StateTest
 
 # Texts are compared by code points.
 _SQL = {"==": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+# Whose counters a period end or a lapse of a tier changes now, though nobody has written that yet.
+_JOIN_DUE = """
+    LEFT JOIN (SELECT DISTINCT s.holder_id FROM tiers t JOIN tier_states s ON s.tier_id = t.id
+               WHERE t.organization_id = (SELECT organization_id FROM programs WHERE id = %(program)s)
+                 AND s.next_due_at <= (SELECT openscrip_now())) AS due ON due.holder_id = h.id
+"""
+_IS_DUE = "due.holder_id IS NOT NULL"
 
 
 @dataclass(frozen=True, slots=True)
 class CandidateQuery:
     """Parts of a statement over participants `p`: who may match, and of whom that is certain.
 
-    The state of `h`, their holder, is joined only where it is looked at.
+    The state of `h`, their holder, is joined only where it is looked at. The statement has a value `program`.
     """
 
     condition: str = "TRUE"
@@ -33,11 +40,15 @@ def candidate_query(hints: Sequence[StateTest], wanted: Split) -> CandidateQuery
     conditions = [_condition(test, number, values) for number, test in enumerate(tests)]
     # what a counter with auto-reset counts depends on the time, which is not the database's to judge
     doubts = [f"jsonb_typeof(h.counters -> %(key_{number})s) = 'object'" for number, test in enumerate(tests) if _is_dated(test)]
+    join = "JOIN holders h ON h.id = e.participant_id" if tests else ""
+    if doubts:
+        doubts.append(_IS_DUE)
+        join += _JOIN_DUE
     certain = " AND ".join(f"({doubt}) IS NOT TRUE" for doubt in doubts) or "TRUE"
     return CandidateQuery(
         condition=" AND ".join(conditions) or "TRUE",
         certain=certain if wanted.is_complete else "FALSE",
-        join="JOIN holders h ON h.id = e.participant_id" if tests else "",
+        join=join,
         values=values,
         may_be_uncertain=bool(doubts) or not wanted.is_complete,
     )
@@ -59,4 +70,4 @@ def _condition(test: StateTest, number: int, values: dict[str, Any]) -> str:
     compared = f"coalesce({stored}{collation} {_SQL[test.operator]} %(value_{number})s::{type_}, FALSE)"
     if test.kind is StateKind.ATTRIBUTE:
         return compared
-    return f"CASE WHEN jsonb_typeof(h.counters -> %({key})s) = 'object' THEN TRUE ELSE {compared} END"
+    return f"CASE WHEN jsonb_typeof(h.counters -> %({key})s) = 'object' OR {_IS_DUE} THEN TRUE ELSE {compared} END"

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from api.schemas.tier_lifecycles import LifecycleGiven
 from db.repositories.candidates import candidate_query
 from db.repositories.processing import clock, write_holder_states
 from db.session import Connection, Database
@@ -18,7 +19,12 @@ from domain.cel import AUTOMATION_VARIABLES, EvaluationError, compile_condition,
 from domain.state import Counter, EntityState
 from domain.state_tests import StateKind, StateTest, hint_tests, split
 from runtime.embedded import EmbeddedPostgres
+from runtime.ids import new_id
+from services import tier_standings, tiers
 from services.audience import satisfying
+from services.state import Author, Entity, EntityKind, set_counter
+from services.tier_standings import TierOf
+from services.tiers import NewTier
 from tests.services.automation_world import enrol
 from tests.services.lane_world import Shop, make_shop
 from tests.services.schedule_world import Calendar
@@ -223,3 +229,40 @@ def test_what_a_condition_can_read(shop: Shop) -> None:
     assert matching("participant.balances.NONE.available == 7") == 0
     calendar.jump(calendar.now() + timedelta(hours=25))
     assert matching(f"participant.balances.{miles}.available == 0") == 2, "it has expired, whoever has written it down"
+
+
+def test_levels_and_counters_are_those_of_now(shop: Shop) -> None:
+    """Also what a period end or an explicit expiry has changed, whoever has written it down."""
+    world = make_shop(shop.database)
+    calendar, people = Calendar(world), enrol(world, 3, "t")
+    criteria = [{"counter": "points", "operator": ">=", "threshold": "100"}]
+    lifecycle = LifecycleGiven.model_validate(
+        {
+            "retention": {"mode": "PERIOD_BASED"},
+            "qualification_period": {"type": "CALENDAR_YEAR"},
+            "counters": {"qualifying": ["points"]},
+        }
+    ).to_json()
+    levels = [{"key": "gold", "rank": 2, "qualification": {"mode": "ALL", "criteria": criteria}}]
+    with world.database.session() as session:
+        tiers.create_tier(session, world.organization_id, world.world.program_id, NewTier("club", levels, None, lifecycle))
+    now = calendar.now()
+    author, new_year = Author(world.organization_id, new_id()), datetime(now.year + 1, 1, 1, tzinfo=UTC)
+    for person, expires_at in zip(people[:2], (None, new_year - timedelta(days=1)), strict=True):
+        holder = Entity(EntityKind.PARTICIPANT, person)
+        with world.database.session() as session:
+            set_counter(session, author, holder, "points", Decimal(50), None)
+            wanted = TierOf(holder, world.world.program_id, "club")
+            tier_standings.set_level(session, author, wanted, "gold", expires_at)
+
+    def matching(source: str) -> int:
+        made = calendar.immediate(participant_filter=source)
+        calendar.do_all()
+        return int(calendar.seen(made).participants_total or 0)
+
+    assert matching('participant.tiers.club.level == "gold" && participant.tiers.club.rank == 2') == 2
+    assert matching("participant.counters.points == 50") == 2
+    calendar.jump(new_year + timedelta(hours=1))
+    assert matching("participant.tiers.club.rank == 2") == 0
+    assert matching("participant.counters.points == 0") == 2
+    assert matching("participant.counters.points == 50") == 0
