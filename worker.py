@@ -18,6 +18,7 @@ from activities.due import DueActivities, HoldActivities, ReconcileActivities
 from activities.fulfillments import FulfillmentActivities
 from activities.lanes import LaneActivities, SweepActivities
 from activities.redemptions import RedemptionActivities
+from activities.subscriptions import SubscriptionActivities
 from activities.tiers import TierActivities
 from activities.waking import FlowWaker
 from activities.webhooks import FulfillmentSender, WebhookActivities
@@ -89,6 +90,7 @@ def build_worker(client: Client, database: Database, settings: Settings, lanes: 
             fan_out.cancel_fan_out,
             automation.attend_automation,
             automation.command_automation,
+            SubscriptionActivities(database, client, lanes).attend_subscriptions,
             HoldActivities(database).attend_hold,
             FulfillmentActivities(database).attend_fulfillment,
             TierActivities(database).attend_tier,

@@ -16,7 +16,7 @@ from db.session import Connection, Database, psycopg_of
 from domain.errors import bad_request
 from domain.timestamps import format_timestamp
 from runtime.settings import SettingsError
-from services import scheduled, tier_steps
+from services import evaluations, scheduled, subscriptions, tier_steps
 
 MOST_MOMENTS = 10_000
 
@@ -39,6 +39,8 @@ KINDS = (
     DueKind(fulfillments.next_moment, fulfillments.count_moments),
     DueKind(fulfillment_requests.next_moment, fulfillment_requests.count_moments),
     DueKind(tier_steps.next_moment, tier_steps.count_moments),
+    DueKind(subscriptions.next_moment, subscriptions.count_moments),
+    DueKind(evaluations.next_moment, evaluations.count_moments),
 )
 
 
