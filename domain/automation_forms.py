@@ -39,9 +39,6 @@ def trigger_faults(given: Mapping[str, object]) -> Iterator[Fault]:
     kind = given.get("type")
     if kind not in set(TriggerType):
         return
-    if kind == TriggerType.PARTICIPANT_STATE:
-        yield Fault("type", "not_allowed", "Subscriptions aren't served yet", "one of cron, one_time, immediate", str(kind))
-        return
     for name, kinds in _REQUIRED.items():
         if kind in kinds and name not in given:
             yield Fault(name, "required", f"Needed with {kind}", None, None)

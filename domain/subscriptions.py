@@ -131,7 +131,7 @@ def schedule_of(kind: ScheduleType, config: Mapping[str, Any], timezone: str) ->
     match kind:
         case ScheduleType.ATTRIBUTE_DATE:
             hours, minutes = config.get("time", "00:00").split(":")
-            offset = config.get("offset_days", 0)
+            offset = int(config.get("offset_days", 0))
             return AttributeDate(config["attribute"], offset, int(hours) * 60 + int(minutes), zone_of(timezone))
         case ScheduleType.INTERVAL:
             return Interval(parse_duration(config["interval"]))
