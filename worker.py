@@ -19,6 +19,7 @@ from activities.expiry_notices import NoticeActivities
 from activities.fulfillments import FulfillmentActivities
 from activities.lanes import LaneActivities, SweepActivities
 from activities.redemptions import RedemptionActivities
+from activities.subscriptions import SubscriptionActivities
 from activities.tiers import TierActivities
 from activities.waking import FlowWaker
 from activities.webhook_deliveries import DeliveryActivities, Sender, open_sender
@@ -99,6 +100,7 @@ def build_worker(
             fan_out.cancel_fan_out,
             automation.attend_automation,
             automation.command_automation,
+            SubscriptionActivities(database, client, lanes).attend_subscriptions,
             HoldActivities(database).attend_hold,
             FulfillmentActivities(database).attend_fulfillment,
             TierActivities(database).attend_tier,

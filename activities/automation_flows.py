@@ -160,4 +160,5 @@ def _report(found: AutomationView, events: int) -> AutomationReport:
         failures=automation.failures,
         last_error=automation.last_error,
         finished_at=datetime.now(UTC),
+        has_subscriptions=found.has_subscriptions,
     )

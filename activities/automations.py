@@ -15,11 +15,12 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
 from activities.lanes import is_unreachable
+from activities.subscriptions import SubscriptionPass
 from activities.waking import start_runs, wake_lanes
 from db.repositories import event_queue as queue
 from db.session import Database, psycopg_of
 from runtime.metrics import SYSTEM_EVENTS
-from services import fan_outs, scheduled
+from services import fan_outs, scheduled, subscriptions
 from services.fan_outs import Progress, Stage
 from services.system_events import Made
 from services.transactions import transact
@@ -56,15 +57,16 @@ class ScheduledActivities:
         """Start the flows of pending fan-outs, then fire what is due until nothing is or the slice of time is over."""
         report = DueReport()
         failed: set[UUID] = set()
+        run = SubscriptionPass(self.database, self.lanes)
         await self._start_runs(report)
         deadline = time.monotonic() + FIRE_SECONDS
         while time.monotonic() < deadline and not activity.is_worker_shutdown():
-            made = await asyncio.to_thread(self._fire_page, report, failed)
+            made = await asyncio.to_thread(self._fire_page, report, failed) or await asyncio.to_thread(run.page)
             if made is None:
-                return await asyncio.to_thread(self._finish, report, failed)
+                return await asyncio.to_thread(self._finish, report, failed | run.failed)
             await wake_lanes(self.client, made.lanes, self.lanes)
             activity.heartbeat(report.events)
-        return (await asyncio.to_thread(self._finish, report, failed)).model_copy(update={"more": True})
+        return (await asyncio.to_thread(self._finish, report, failed | run.failed)).model_copy(update={"more": True})
 
     async def _start_runs(self, report: DueReport) -> None:
         pending = await asyncio.to_thread(
@@ -96,7 +98,7 @@ class ScheduledActivities:
         return made
 
     def _finish(self, report: DueReport, failed: set[UUID]) -> DueReport:
-        ahead = transact(self.database, lambda session: scheduled.seconds_until_next(session, failed))
+        ahead = transact(self.database, lambda session: _seconds_until_next(session, failed))
         return report.model_copy(update={"failed": len(failed), "next_in_seconds": ahead, "finished_at": datetime.now(UTC)})
 
 
@@ -158,6 +160,11 @@ class FanOutActivities:
     async def _once(self, run: RunInput, step: Callable[[Session, UUID], Progress | None]) -> RunReport:
         found = await asyncio.to_thread(transact, self.database, lambda session: step(session, run.automation_id))
         return _report(_found(found, run.automation_id), 0, 0)
+
+
+def _seconds_until_next(session: Session, failed: set[UUID]) -> float | None:
+    found = (scheduled.seconds_until_next(session, failed), subscriptions.seconds_until_next(session, failed))
+    return min((seconds for seconds in found if seconds is not None), default=None)
 
 
 class _Waking:

@@ -189,6 +189,11 @@ def tell_active(call: Call) -> None:
         timers.wake_scheduled()
 
 
+def tell_crossing(call: Call) -> None:
+    """A counter crossed a threshold that an automation watches: its event is due. Call after the commit."""
+    tell_active(call)
+
+
 def tell_automation(call: Call, automation: Automation) -> None:
     """An automation was made or changed: its flow looks at it. What rules made has none. Call after the commit."""
     timers: Timers | None = getattr(call.request.app.state, "timers", None)

@@ -89,6 +89,52 @@ CREATE TABLE public.assets (
     CONSTRAINT assets_scale_check CHECK (((scale >= 0) AND (scale <= 18))),
     CONSTRAINT assets_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'ARCHIVED'::text])))
 );
+CREATE TABLE public.automation_evaluations (
+    automation_id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    program_id uuid NOT NULL,
+    is_timed boolean NOT NULL,
+    requested_at timestamp with time zone,
+    started_at timestamp with time zone,
+    full_at timestamp with time zone,
+    is_under_way boolean DEFAULT false NOT NULL,
+    since timestamp with time zone,
+    after_at timestamp with time zone,
+    after_id uuid
+);
+CREATE TABLE public.automation_subscriptions (
+    id uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    program_id uuid NOT NULL,
+    automation_id uuid NOT NULL,
+    participant_id uuid NOT NULL,
+    status text NOT NULL,
+    schedule_version integer NOT NULL,
+    anchor timestamp with time zone NOT NULL,
+    basis text,
+    next_trigger_at timestamp with time zone,
+    is_met boolean,
+    crossings timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
+    last_crossed_at timestamp with time zone,
+    last_triggered_at timestamp with time zone,
+    trigger_count integer DEFAULT 0 NOT NULL,
+    retry_count smallint DEFAULT 0 NOT NULL,
+    retry_at timestamp with time zone,
+    last_error text,
+    created_at timestamp with time zone NOT NULL,
+    due_at timestamp with time zone GENERATED ALWAYS AS (
+CASE
+    WHEN (status = 'failed'::text) THEN NULL::timestamp with time zone
+    WHEN (crossings[1] IS NOT NULL) THEN GREATEST(crossings[1], retry_at)
+    WHEN ((status = 'active'::text) AND (next_trigger_at IS NOT NULL)) THEN GREATEST(next_trigger_at, retry_at)
+    ELSE NULL::timestamp with time zone
+END) STORED,
+    CONSTRAINT automation_subscriptions_check CHECK (((next_trigger_at IS NULL) OR (status = ANY (ARRAY['active'::text, 'cancelled'::text, 'failed'::text])))),
+    CONSTRAINT automation_subscriptions_retry_count_check CHECK (((retry_count >= 0) AND (retry_count <= 5))),
+    CONSTRAINT automation_subscriptions_status_check CHECK ((status = ANY (ARRAY['active'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))),
+    CONSTRAINT automation_subscriptions_trigger_count_check CHECK ((trigger_count >= 0))
+)
+WITH (fillfactor='80');
 CREATE TABLE public.automations (
     id uuid NOT NULL,
     organization_id uuid NOT NULL,
@@ -136,9 +182,16 @@ CASE
     WHEN ((trigger_type = 'one_time'::text) AND (processed_at IS NULL)) THEN trigger_at
     ELSE NULL::timestamp with time zone
 END) STORED,
+    schedule_type text,
+    schedule_config jsonb,
+    schedule_version integer DEFAULT 0 NOT NULL,
+    active_since timestamp with time zone,
+    last_evaluated_at timestamp with time zone,
     CONSTRAINT automations_chain_depth_check CHECK (((chain_depth >= 0) AND (chain_depth <= 10))),
     CONSTRAINT automations_check CHECK (((participants_processed >= 0) AND (participants_processed <= participants_total))),
     CONSTRAINT automations_check1 CHECK (((trigger_at IS NOT NULL) = (trigger_type = 'one_time'::text))),
+    CONSTRAINT automations_check10 CHECK (((schedule_config IS NOT NULL) = (trigger_type = 'participant_state'::text))),
+    CONSTRAINT automations_check11 CHECK (((active_since IS NOT NULL) = (trigger_type = 'participant_state'::text))),
     CONSTRAINT automations_check2 CHECK (((execution_status IS NOT NULL) = (scope = 'participants'::text))),
     CONSTRAINT automations_check3 CHECK (((caused_by_event_id IS NOT NULL) = (source = 'rule_action'::text))),
     CONSTRAINT automations_check4 CHECK (((participant_id IS NULL) OR ((trigger_type = 'one_time'::text) AND (scope = 'program'::text)))),
@@ -146,9 +199,11 @@ END) STORED,
     CONSTRAINT automations_check6 CHECK (((timezone IS NOT NULL) = (trigger_type = ANY (ARRAY['cron'::text, 'participant_state'::text])))),
     CONSTRAINT automations_check7 CHECK (((next_run_at IS NULL) OR ((trigger_type = 'cron'::text) AND (status = 'active'::text)))),
     CONSTRAINT automations_check8 CHECK ((((participant_filter IS NULL) AND (guard_condition IS NULL) AND (filter_hints = '[]'::jsonb)) OR (scope = 'participants'::text))),
+    CONSTRAINT automations_check9 CHECK (((schedule_type IS NOT NULL) = (trigger_type = 'participant_state'::text))),
     CONSTRAINT automations_execution_status_check CHECK ((execution_status = ANY (ARRAY['idle'::text, 'pending'::text, 'executing'::text, 'completed'::text, 'failed'::text]))),
     CONSTRAINT automations_failures_check CHECK ((failures >= 0)),
     CONSTRAINT automations_participants_total_check CHECK ((participants_total >= 0)),
+    CONSTRAINT automations_schedule_type_check CHECK ((schedule_type = ANY (ARRAY['ATTRIBUTE_DATE'::text, 'INTERVAL'::text, 'CRON'::text, 'THRESHOLD'::text]))),
     CONSTRAINT automations_scope_check CHECK ((scope = ANY (ARRAY['program'::text, 'participants'::text]))),
     CONSTRAINT automations_source_check CHECK ((source = ANY (ARRAY['api'::text, 'rule_action'::text]))),
     CONSTRAINT automations_status_check CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text, 'archived'::text]))),
@@ -945,6 +1000,12 @@ ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.assets
     ADD CONSTRAINT assets_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.automation_evaluations
+    ADD CONSTRAINT automation_evaluations_pkey PRIMARY KEY (automation_id);
+ALTER TABLE ONLY public.automation_subscriptions
+    ADD CONSTRAINT automation_subscriptions_automation_id_participant_id_key UNIQUE (automation_id, participant_id);
+ALTER TABLE ONLY public.automation_subscriptions
+    ADD CONSTRAINT automation_subscriptions_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.automations
     ADD CONSTRAINT automations_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.balances
@@ -1059,6 +1120,10 @@ CREATE INDEX api_keys_organization ON public.api_keys USING btree (organization_
 CREATE INDEX assets_created ON public.assets USING btree (organization_id, created_at, id);
 CREATE UNIQUE INDEX assets_symbol ON public.assets USING btree (organization_id, lower(symbol));
 CREATE INDEX assets_with_notice ON public.assets USING btree (id) WHERE ((expiry_notice_days IS NOT NULL) AND (status <> 'ARCHIVED'::text));
+CREATE INDEX automation_subscriptions_due ON public.automation_subscriptions USING btree (due_at, id) WHERE (due_at IS NOT NULL);
+CREATE INDEX automation_subscriptions_due_of ON public.automation_subscriptions USING btree (automation_id, due_at, id) WHERE (due_at IS NOT NULL);
+CREATE INDEX automation_subscriptions_listed ON public.automation_subscriptions USING btree (automation_id, created_at, id);
+CREATE INDEX automation_subscriptions_watched ON public.automation_subscriptions USING btree (participant_id) WHERE ((is_met IS NOT NULL) AND (status = 'active'::text));
 CREATE INDEX automations_due ON public.automations USING btree (due_at, id) WHERE (due_at IS NOT NULL);
 CREATE INDEX automations_fan_outs ON public.automations USING btree (execution_at, id) WHERE (execution_status = ANY (ARRAY['pending'::text, 'executing'::text]));
 CREATE INDEX automations_flows ON public.automations USING btree (flow_at NULLS FIRST, id) WHERE ((source = 'api'::text) AND (status <> 'archived'::text) AND ((trigger_type = 'cron'::text) OR (processed_at IS NULL)));
@@ -1167,6 +1232,10 @@ ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 ALTER TABLE ONLY public.assets
     ADD CONSTRAINT assets_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+ALTER TABLE ONLY public.automation_evaluations
+    ADD CONSTRAINT automation_evaluations_automation_id_fkey FOREIGN KEY (automation_id) REFERENCES public.automations(id);
+ALTER TABLE ONLY public.automation_subscriptions
+    ADD CONSTRAINT automation_subscriptions_automation_id_fkey FOREIGN KEY (automation_id) REFERENCES public.automations(id);
 ALTER TABLE ONLY public.fulfillment_requests
     ADD CONSTRAINT fulfillment_requests_redemption_id_fkey FOREIGN KEY (redemption_id) REFERENCES public.redemptions(id);
 ALTER TABLE ONLY public.group_members

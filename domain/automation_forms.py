@@ -6,14 +6,20 @@ from domain.automations import Scope, TriggerType
 from domain.cel import AUTOMATION_VARIABLES, CompileError, Expression, compile_condition
 from domain.errors import Fault
 from domain.rules.forms import MAX_EXPRESSION_LENGTH, Malformed, malformed, shorten, state_key, tag
+from domain.subscription_forms import schedule_faults
 
 MAX_HINTS = 10
 CEL = "CEL expression"
 # Trigger fields: what they are required and allowed with.
-_REQUIRED = {"cron_expression": {TriggerType.CRON}, "trigger_at": {TriggerType.ONE_TIME}}
+_REQUIRED = {
+    "cron_expression": {TriggerType.CRON},
+    "trigger_at": {TriggerType.ONE_TIME},
+    "schedule_type": {TriggerType.PARTICIPANT_STATE},
+    "schedule_config": {TriggerType.PARTICIPANT_STATE},
+}
 _ALLOWED = {
     "cron_expression": {TriggerType.CRON},
-    "timezone": {TriggerType.CRON},
+    "timezone": {TriggerType.CRON, TriggerType.PARTICIPANT_STATE},
     "trigger_at": {TriggerType.ONE_TIME},
     "schedule_type": {TriggerType.PARTICIPANT_STATE},
     "schedule_config": {TriggerType.PARTICIPANT_STATE},
@@ -21,8 +27,6 @@ _ALLOWED = {
 _PARTICIPANTS_ONLY = ("participant_filter", "guard_condition", "filter_hints")
 _CONDITIONS = ("participant_filter", "guard_condition")
 _HINTS = {"has_tag": tag, "has_attribute": state_key, "has_counter": state_key}
-# Fields of PATCH that need a trigger type or a scope.
-_OF_TRIGGER = {"cron_expression": TriggerType.CRON, "timezone": TriggerType.CRON, "trigger_at": TriggerType.ONE_TIME}
 
 
 def automation_condition(source: str) -> Expression:
@@ -35,15 +39,14 @@ def trigger_faults(given: Mapping[str, object]) -> Iterator[Fault]:
     kind = given.get("type")
     if kind not in set(TriggerType):
         return
-    if kind == TriggerType.PARTICIPANT_STATE:
-        yield Fault("type", "not_allowed", "Subscriptions aren't served yet", "one of cron, one_time, immediate", str(kind))
-        return
     for name, kinds in _REQUIRED.items():
         if kind in kinds and name not in given:
             yield Fault(name, "required", f"Needed with {kind}", None, None)
     for name, kinds in _ALLOWED.items():
         if kind not in kinds and name in given:
             yield Fault(name, "not_allowed", f"Not with {kind}", None, shorten(given[name]))
+    if kind == TriggerType.PARTICIPANT_STATE:
+        yield from schedule_faults(given.get("schedule_type"), given.get("schedule_config"), "schedule_config")
 
 
 def definition_faults(given: Mapping[str, object]) -> Iterator[Fault]:
@@ -66,11 +69,9 @@ def definition_faults(given: Mapping[str, object]) -> Iterator[Fault]:
 def change_faults(trigger_type: TriggerType, scope: Scope, names: Mapping[str, object]) -> Iterator[Fault]:
     """Fields of a PATCH that this automation doesn't have."""
     for name, value in names.items():
-        needed = _OF_TRIGGER.get(name)
-        if name == "schedule_config":
-            needed = TriggerType.PARTICIPANT_STATE
-        if needed is not None and trigger_type is not needed:
-            yield Fault(name, "not_allowed", f"Only with {needed}", None, shorten(value))
+        needed = _ALLOWED.get(name)
+        if needed is not None and trigger_type not in needed:
+            yield Fault(name, "not_allowed", f"Only with {' and '.join(sorted(needed))}", None, shorten(value))
         if name in _PARTICIPANTS_ONLY and scope is not Scope.PARTICIPANTS:
             yield Fault(name, "not_allowed", "Only with scope participants", None, shorten(value))
 

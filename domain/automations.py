@@ -74,6 +74,15 @@ class ExecutionStatus(StrEnum):
     FAILED = "failed"
 
 
+class ScheduleType(StrEnum):
+    """What a subscription waits for (automations.md 3.1)."""
+
+    ATTRIBUTE_DATE = "ATTRIBUTE_DATE"
+    INTERVAL = "INTERVAL"
+    CRON = "CRON"
+    THRESHOLD = "THRESHOLD"
+
+
 UNDER_WAY = (ExecutionStatus.PENDING, ExecutionStatus.EXECUTING)
 
 
@@ -116,6 +125,11 @@ class Automation:
     caused_by_event_id: UUID | None = None
     failures: int = 0
     chain_depth: int = 0
+    schedule_type: ScheduleType | None = None
+    schedule_config: Mapping[str, Any] | None = None
+    schedule_version: int = 0
+    active_since: datetime | None = None
+    last_evaluated_at: datetime | None = None
 
     @property
     def due_at(self) -> datetime | None:
@@ -158,6 +172,10 @@ class Automation:
             found["next_run_at"] = self._next_run(found, now)
         if "trigger_at" in found:
             found |= {"processed_at": None, "error_message": None}
+        if self.trigger_type is TriggerType.PARTICIPANT_STATE and not found.keys().isdisjoint({"schedule_config", "timezone"}):
+            found["schedule_version"] = self.schedule_version + 1
+        if self.trigger_type is TriggerType.PARTICIPANT_STATE and found.get("status") == AutomationStatus.ACTIVE:
+            found["active_since"] = now
         if found:
             found["updated_at"] = now
         if changes.get("status") == AutomationStatus.ACTIVE:

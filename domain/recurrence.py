@@ -139,6 +139,12 @@ def _moments(cron: Cron, wall: datetime, zone: tzinfo) -> tuple[datetime, ...]:
     return () if cron.follows_elapsed_time else (_end_of_gap(second, first, zone),)
 
 
+def moment_of(wall: datetime, zone: tzinfo) -> datetime:
+    """When a wall-clock time comes by, in UTC: the first time where it is repeated, the first minute after it where skipped."""
+    first, second = (wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    return first if first <= second else _end_of_gap(second, first, zone)
+
+
 def _end_of_gap(before: datetime, after: datetime, zone: tzinfo) -> datetime:
     """The first minute with the offset that `after` has, `before` having the earlier one."""
     new = _offset(after, zone)

@@ -22,7 +22,7 @@ from domain.automations import (
     Scope,
     TriggerType,
 )
-from services import fan_outs, programs, scheduled
+from services import evaluations, fan_outs, programs, scheduled
 from services.automations import AutomationChange, archive, lock_automation, update_automation
 from services.system_events import Firing, Made, event_data_of, make_events
 
@@ -79,6 +79,8 @@ def refresh(session: Session, organization_id: UUID, program_id: UUID, automatio
     if automation.trigger_type is not TriggerType.PARTICIPANT_STATE or not is_active:
         raise NotInThisState(CANNOT_REFRESH)
     programs.require_active(program)
+    conn = psycopg_of(session)
+    evaluations.ask(conn, automation, clock(conn))
     return automation
 
 

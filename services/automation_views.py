@@ -28,6 +28,13 @@ class AutomationView:
     is_program_active: bool
 
     @property
+    def has_subscriptions(self) -> bool:
+        """Whether its participants have schedules of their own, and something may happen to them now."""
+        found = self.automation
+        is_active = found.status is AutomationStatus.ACTIVE and self.is_program_active
+        return found.trigger_type is TriggerType.PARTICIPANT_STATE and is_active
+
+    @property
     def is_over(self) -> bool:
         """Whether nothing is left to wait for."""
         found = self.automation

@@ -18,15 +18,17 @@ from domain.automations import (
     AutomationStatus,
     ExecutionStatus,
     Schedule,
+    ScheduleType,
     Scope,
     Source,
     TriggerType,
     is_near_enough,
 )
 from domain.errors import BadRequest, Fault, InvalidState, not_found
+from domain.subscription_forms import parse_schedule
 from domain.timestamps import format_timestamp
 from runtime.ids import new_id
-from services import fan_outs, programs
+from services import evaluations, fan_outs, programs
 from services.paging import Keyset, Slice
 from services.participants import require_participant
 
@@ -46,6 +48,10 @@ __all__ = [
 ]
 
 
+# Fields whose change concerns who has a subscription, and when it fires.
+_EVALUATED = frozenset({"participant_filter", "filter_hints", "schedule_config", "timezone"})
+
+
 @dataclass(frozen=True, slots=True)
 class NewAutomation:
     """What an automation is created with; its form is checked, moments against the clock are not."""
@@ -63,6 +69,8 @@ class NewAutomation:
     cron_expression: str | None = None
     timezone: str | None = None
     trigger_at: datetime | None = None
+    schedule_type: ScheduleType | None = None
+    schedule_config: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +97,8 @@ def create_automation(session: Session, organization_id: UUID, program_id: UUID,
     programs.require_open(program)
     automation = _made(new, organization_id, program_id, now)
     rows.insert(conn, automation)
+    if automation.trigger_type is TriggerType.PARTICIPANT_STATE:
+        evaluations.ask(conn, automation, now)
     return automation
 
 
@@ -119,6 +129,9 @@ def _made(new: NewAutomation, organization_id: UUID, program_id: UUID, now: date
         filter_hints=new.filter_hints,
         execution_status=execution if is_fan_out else None,
         execution_at=now if is_pending else None,
+        schedule_type=new.schedule_type,
+        schedule_config=new.schedule_config,
+        active_since=now if new.trigger_type is TriggerType.PARTICIPANT_STATE else None,
     )
     if new.cron_expression is None or new.timezone is None:
         return automation
@@ -162,25 +175,34 @@ def update_automation(session: Session, organization_id: UUID, wanted: Automatio
     program, old = lock_automation(session, organization_id, wanted.program_id, wanted.automation_id)
     conn = psycopg_of(session)
     now = clock(conn)
-    _check_change(old, wanted.changes, now)
+    changes = _checked_change(old, wanted.changes, now)
     programs.require_open(program)
     if old.status is AutomationStatus.ARCHIVED:
         raise InvalidState(status=str(old.status))
-    columns = old.changed(wanted.changes, now)
+    columns = old.changed(changes, now)
     if not columns:
         return old
     rows.update(conn, old.id, columns)
-    return replace(old, **columns)
+    changed = replace(old, **columns)
+    if old.trigger_type is TriggerType.PARTICIPANT_STATE and not columns.keys().isdisjoint(_EVALUATED):
+        evaluations.ask(conn, changed, now)
+    return changed
 
 
-def _check_change(old: Automation, changes: Mapping[str, Any], now: datetime) -> None:
+def _checked_change(old: Automation, changes: Mapping[str, Any], now: datetime) -> Mapping[str, Any]:
+    """The changes as they are stored; BadRequest."""
     faults = list(change_faults(old.trigger_type, old.scope, changes))
+    if old.schedule_type is not None and "schedule_config" in changes:
+        config, found = parse_schedule(old.schedule_type, changes["schedule_config"], "schedule_config")
+        changes = {**changes, "schedule_config": config}
+        faults += found
     if "name" in changes and old.source is Source.RULE_ACTION:
         faults.append(Fault("name", "not_allowed", "Rules name their automations", None, changes["name"][:100]))
     if faults:
         raise BadRequest(faults)
     if changes.get("trigger_at") is not None:
         _require_ahead(changes["trigger_at"], now, "trigger_at")
+    return changes
 
 
 def _require_ahead(trigger_at: datetime, now: datetime, path: str) -> None:

@@ -19,8 +19,9 @@ from domain.processing.world import Event, Membership, MissingExternalId, Missin
 from domain.rules.ruleset import RuleSet
 from domain.state import EntityState
 from runtime.ids import new_id
-from services import outbox
+from services import crossings, outbox
 from services.batch_tiers import BatchTiers
+from services.crossings import CounterChange
 from services.messages.events import record_batch
 from services.rules import load_rule_sets
 
@@ -71,6 +72,9 @@ class Work:
     world: World = field(init=False)
     program_versions: dict[UUID, int] = field(default_factory=dict)
     locked: set[UUID] = field(default_factory=set)
+    watched: set[UUID] = field(default_factory=set)
+    has_crossings: bool = False
+    """Whether a counter crossed a threshold that somebody watches, so that something is due after the commit."""
     entry_ends: list[int] = field(default_factory=list)
     """How many entries the books had after each event."""
     tiers: BatchTiers = field(init=False)
@@ -133,6 +137,8 @@ class Work:
         for loaded in found:
             self.world.holders[loaded.holder.id] = loaded.holder
             self.world.states[loaded.holder.id] = loaded.state
+            if loaded.is_watched:
+                self.watched.add(loaded.holder.id)
         self.world.absent.update(set(holder_ids) - {loaded.holder.id for loaded in found})
         self.tiers.know_counters(holder_ids, self.moment)
 
@@ -253,6 +259,8 @@ class Work:
             if holders:
                 rows.write_holder_states(self.conn, holders, outcomes[-1].processed_at)
             self.tiers.write()
+        if self.watched:
+            self.has_crossings = crossings.note(self.conn, self._watched_changes())
         record_batch(self.conn, audience(), outcomes, self.entry_ends, self.rule_sets, self.books, world.standings.changes)
         spendings = world.budgets.changed
         owners = [self._owner_of(spending.live.budget.asset_id) for spending in spendings]
@@ -265,6 +273,12 @@ class Work:
             ledger_flush.flush(self.conn, self.books)
         except ledger_flush.StaleBooks as stale:
             raise StartAgain(hot_rows=True) from stale
+
+    def _watched_changes(self) -> Iterable[CounterChange]:
+        """What became of counters that somebody watches, each event being one change."""
+        for row in self.world.history:
+            if row.owner is StateOwner.PARTICIPANT and row.owner_id in self.watched:
+                yield CounterChange(row.owner_id, row.change, row.at, row.event.id)
 
     def _owner_of(self, asset_id: UUID) -> UUID:
         owner = self.books.assets[asset_id].organization_id

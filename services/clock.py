@@ -16,7 +16,7 @@ from db.session import Connection, Database, psycopg_of
 from domain.errors import bad_request
 from domain.timestamps import format_timestamp
 from runtime.settings import SettingsError
-from services import expiry_notices, scheduled, tier_steps
+from services import evaluations, expiry_notices, scheduled, subscriptions, tier_steps
 
 MOST_MOMENTS = 10_000
 
@@ -41,6 +41,8 @@ KINDS = (
     DueKind(fulfillment_requests.next_moment, fulfillment_requests.count_moments),
     DueKind(tier_steps.next_moment, tier_steps.count_moments),
     DueKind(expiry_notices.next_moment, expiry_notices.count_moments),
+    DueKind(subscriptions.next_moment, subscriptions.count_moments),
+    DueKind(evaluations.next_moment, evaluations.count_moments),
 )
 
 

@@ -32,8 +32,8 @@ NEAR = timedelta(seconds=60)
 class Batch:
     """What one transaction did to a lane; `taken` events were loaded, of which the time box let `events` be processed.
 
-    `plans_soon`: it planned SYSTEM events of the next minute, of which the due work should hear after the commit;
-    `lowered_holds`: holds with a flow of their own that rules took from.
+    `plans_soon`: it planned SYSTEM events of the next minute, or crossed a threshold, of which the due work should hear after the
+    commit; `lowered_holds`: holds with a flow of their own that rules took from.
     """
 
     events: int = 0
@@ -69,7 +69,7 @@ def process_batch(conn: Connection, lane: int, *, limit: int = BATCH_EVENTS, loc
         len(work.books.entries),
         taken=len(queued),
         oldest=queued[0].event.created_at,
-        plans_soon=any(item.due_at - item.planned_at <= NEAR for item in work.world.planned),
+        plans_soon=work.has_crossings or any(item.due_at - item.planned_at <= NEAR for item in work.world.planned),
         lowered_holds=_lowered_holds(conn, work),
     )
 

@@ -7,6 +7,7 @@ several occurrences were missed the latest one fires, unless it is the test cloc
 import time
 from collections.abc import Callable, Collection
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from sqlmodel import Session
@@ -16,7 +17,7 @@ from db.repositories.automations import DueAutomation, Fired, next_scheduled_mom
 from db.repositories.processing import clock
 from db.session import Connection, Database, psycopg_of
 from domain.automations import STILL_RUNNING, UNDER_WAY, Schedule, Scope
-from services import fan_outs
+from services import evaluations, fan_outs, subscriptions
 from services.system_events import Firing, Made, event_data_of, make_events
 from services.transactions import transact
 
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 PAGE_AUTOMATIONS = 200
+PAGE_SUBSCRIPTIONS = 500
 # Somebody else is firing what is due.
 WAIT_SECONDS = 0.02
 
@@ -95,7 +97,11 @@ def do_what_is_due(database: Database, lanes: int, beat: Callable[[], None] = la
     """
     done = Made()
     while transact(database, is_anything_due):
+        for id_ in transact(database, lambda session: evaluations.due_now(psycopg_of(session))):
+            while transact(database, partial(evaluations.advance, automation_id=id_)).is_under_way:
+                beat()
         made = transact(database, lambda session: fire_due(session, PAGE_AUTOMATIONS, lanes))
+        made = made.plus(transact(database, lambda session: _fire_subscriptions(session, lanes)))
         for key in transact(database, lambda session: fan_outs.runnable(session, PAGE_AUTOMATIONS)):
             made = made.plus(fan_outs.finish(database, key.automation_id, lanes, beat))
         done = done.plus(made)
@@ -107,7 +113,13 @@ def do_what_is_due(database: Database, lanes: int, beat: Callable[[], None] = la
 
 def is_anything_due(session: Session) -> bool:
     """Asked without waiting for locks: what another transaction is firing is due until that commits."""
-    return bool(due_now(session, 1) or fan_outs.runnable(session, 1))
+    if due_now(session, 1) or fan_outs.runnable(session, 1) or subscriptions.due_now(session, 1):
+        return True
+    return bool(evaluations.due_now(psycopg_of(session)))
+
+
+def _fire_subscriptions(session: Session, lanes: int) -> Made:
+    return subscriptions.fire(session, subscriptions.due_now(session, PAGE_SUBSCRIPTIONS), lanes)
 
 
 def seconds_until_next(session: Session, without: Collection[UUID]) -> float | None:

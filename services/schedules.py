@@ -18,3 +18,4 @@ def drop_missed(session: Session, program_id: UUID, now: datetime) -> None:
         assert automation.timezone is not None
         schedule = Schedule(automation.cron_expression, automation.timezone)
         rows.update(conn, automation.id, {"next_run_at": schedule.after(now)})
+    rows.serve_since(conn, program_id, now)

@@ -4,7 +4,7 @@ An `Entity` names whose state it is; groups and programs use the same functions 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -19,7 +19,8 @@ from db.session import psycopg_of
 from domain.errors import GroupArchived, bad_request, not_found
 from domain.money import CEILING, MAX_SCALE, format_plain, to_scale
 from domain.state import Changes, Counter, CounterOutOfRange, EntityState
-from services import programs, tier_steps
+from services import crossings, programs, tier_steps
+from services.crossings import CounterChange
 from services.paging import Keyset, Slice
 
 __all__ = ["ChangeRow", "HistoryFilter"]
@@ -57,6 +58,8 @@ class CounterView:
     value: Decimal
     reset_after: str | None
     last_reset_at: datetime | None
+    has_crossed: bool = False
+    """Whether its change crossed a threshold that an automation watches, so that something is due after the commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,11 @@ def view(session: Session, organization_id: UUID, entity: Entity) -> StateView:
 
 def change(session: Session, author: Author, entity: Entity, work: Change) -> EntityState:
     """Lock a state, bring it up to date, change it, record what changed; returns the new state. NotFound, GroupArchived."""
+    return _changed(session, author, entity, work)[0]
+
+
+def _changed(session: Session, author: Author, entity: Entity, work: Change) -> tuple[EntityState, bool]:
+    """The same, and whether a counter crossed a threshold that an automation watches."""
     old = _load(session, author.organization_id, entity, is_locked=True)
     if entity.kind is EntityKind.GROUP and repository.is_group_archived(session, entity.id):
         raise GroupArchived(group_id=str(entity.id))
@@ -91,7 +99,7 @@ def change(session: Session, author: Author, entity: Entity, work: Change) -> En
     except CounterOutOfRange as error:
         raise bad_request("value", "out_of_range", str(error)) from None
     if new == old:
-        return old
+        return old, False
     if entity.kind is EntityKind.PROGRAM:
         repository.save_program(session, entity.id, new)
     else:
@@ -111,7 +119,9 @@ def change(session: Session, author: Author, entity: Entity, work: Change) -> En
         )
     if entity.kind is EntityKind.PARTICIPANT and any(item.state_type in _TOUCHING for item in changes):
         repository.touch_participant(session, entity.id, now)
-    return new
+    if entity.kind is not EntityKind.PARTICIPANT or not changes:
+        return new, False
+    return new, crossings.note(psycopg_of(session), [CounterChange(entity.id, item, now) for item in changes])
 
 
 # ---------------------------------------------------------------------- tags
@@ -188,14 +198,14 @@ def set_counter(
         moment = now
         return state.set_counter(key, rounded, reset_after, now)
 
-    state = change(session, author, entity, write)
+    state, has_crossed = _changed(session, author, entity, write)
     assert moment is not None
-    return _counter(key, state.counters[key], moment)
+    return replace(_counter(key, state.counters[key], moment), has_crossed=has_crossed)
 
 
-def delete_counter(session: Session, author: Author, entity: Entity, key: str) -> None:
-    """Forget a counter, if it is there; NotFound entity."""
-    change(session, author, entity, lambda state, now: state.delete_counter(key, now))
+def delete_counter(session: Session, author: Author, entity: Entity, key: str) -> bool:
+    """Forget a counter, if it is there; whether that crossed a threshold that an automation watches. NotFound entity."""
+    return _changed(session, author, entity, lambda state, now: state.delete_counter(key, now))[1]
 
 
 # ---------------------------------------------------------------- attributes

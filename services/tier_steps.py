@@ -28,7 +28,8 @@ from domain.tiers.qualification import due_at
 from domain.tiers.stored import lifecycle_of
 from domain.tiers.windows import Advance, Holdings, advance, first_marks, next_visit
 from runtime.ids import new_id
-from services import tier_records
+from services import crossings, tier_records
+from services.crossings import CounterChange
 from services.tier_sets import load_tiers
 from services.transactions import transact
 
@@ -150,6 +151,7 @@ def _write(conn: Connection, visited: Sequence[Visited], now: datetime) -> Steps
         repository.write_counters(conn, [(each.holder.id, each.done.holdings.counters) for each in touched], now)
     if rolled:
         repository.write_history(conn, rolled, [new_id() for _ in rolled], now)
+        crossings.note(conn, [CounterChange(row.holder.id, row.change, now) for row in rolled])
     return Steps(len(visited), len(changes), len(rolled))
 
 

@@ -11,6 +11,7 @@ from workflows.attributes import KIND, ORGANIZATION, PROGRAM, STATUS
 from workflows.contracts import RunInput
 from workflows.contracts_automation import (
     ATTEND_AUTOMATION,
+    ATTEND_SUBSCRIPTIONS,
     AUTOMATION_WORKFLOW,
     COMMAND_AUTOMATION,
     AutomationCommand,
@@ -20,6 +21,7 @@ from workflows.contracts_automation import (
     AutomationReport,
     AutomationSignal,
     CommandReport,
+    SubscriptionsReport,
 )
 
 
@@ -62,6 +64,8 @@ class AutomationWorkflow:
                 workflow.upsert_search_attributes([STATUS.value_set(phase)])
             if report.has_pending_run:
                 await self._start_run()
+            if report.has_subscriptions:
+                report = await self._attend_subscriptions(report)
             if self._commands:
                 continue
             if phase is AutomationPhase.OVER and not self._dirty:
@@ -126,6 +130,21 @@ class AutomationWorkflow:
         self._note(report)
         return report
 
+    async def _attend_subscriptions(self, report: AutomationReport) -> AutomationReport:
+        """Evaluate the filter and fire what is due of subscriptions; gives the report with their next moment."""
+        done: SubscriptionsReport = await workflow.execute_activity(
+            ATTEND_SUBSCRIPTIONS,
+            self._ids(),
+            result_type=SubscriptionsReport,
+            start_to_close_timeout=policies.SUBSCRIPTIONS_TIMEOUT,
+            retry_policy=policies.UNTIL_IT_WORKS,
+            summary="evaluates the filter, fires what is due of subscriptions",
+        )
+        update = {"more": done.more, "next_in_seconds": done.next_in_seconds, "events": report.events + done.events}
+        found = report.model_copy(update=update)
+        self._note(found)
+        return found
+
     async def _start_run(self) -> None:
         """The fan-out has a flow of its own, which outlives this one; another one may have started it."""
         start = self._start
@@ -143,6 +162,8 @@ class AutomationWorkflow:
             self._run = None
 
     async def _sleep(self, report: AutomationReport) -> None:
+        if report.more:
+            return
         try:
             await workflow.wait_condition(self._is_called, timeout=self._patience(report))
         except TimeoutError:
@@ -178,6 +199,8 @@ class AutomationWorkflow:
             lines.append(f"**Fan-out** {report.execution_status}, {report.processed or 0} of {report.total or 0} participants")
         if report.last_error is not None:
             lines.append(f"**Error** {report.last_error}, {report.failures} in a row")
+        if report.has_subscriptions and report.next_in_seconds is not None:
+            lines.append(f"**Subscriptions** looked at again in {max(0, round(report.next_in_seconds))} s")
         if self._last_command is not None:
             lines.append(f"**Last signal** {self._last_command.command}: {self._last_command.refusal or 'done'}")
         workflow.set_current_details("\n\n".join(lines))

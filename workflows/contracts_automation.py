@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 AUTOMATION_WORKFLOW = "AutomationWorkflow"
 ATTEND_AUTOMATION = "attend_automation"
 COMMAND_AUTOMATION = "command_automation"
+ATTEND_SUBSCRIPTIONS = "attend_subscriptions"
 
 
 def automation_workflow_id(automation_id: UUID) -> str:
@@ -52,7 +53,8 @@ class AutomationCommand(BaseModel):
 class AutomationReport(BaseModel):
     """What one call of `attend_automation` did, and where the automation stands then.
 
-    `next_in_seconds` counts from the database's clock to its next moment; `has_pending_run` asks for the flow of a fan-out.
+    `next_in_seconds` counts from the database's clock to its next moment; `has_pending_run` asks for the flow of a fan-out,
+    `has_subscriptions` for a look at those, after which the flow notes whether there is `more` to do at once.
     """
 
     phase: AutomationPhase
@@ -71,6 +73,21 @@ class AutomationReport(BaseModel):
     processed: int | None = None
     failures: int = 0
     last_error: str | None = None
+    finished_at: datetime | None = None
+    has_subscriptions: bool = False
+    more: bool = False
+
+
+class SubscriptionsReport(BaseModel):
+    """What one call of `attend_subscriptions` did: events made, participants that the filter was evaluated for.
+
+    `next_in_seconds` counts from the database's clock to the next date or evaluation; with `more` there is something to do now.
+    """
+
+    events: int = 0
+    looked_at: int = 0
+    more: bool = False
+    next_in_seconds: float | None = None
     finished_at: datetime | None = None
 
 

@@ -47,6 +47,9 @@ SHORTEST_TIMER = timedelta(milliseconds=20)
 # One short transaction; a worker that is killed in it costs this long, and the due work comes first then.
 ATTEND_TIMEOUT = timedelta(seconds=5)
 
+# One call evaluates and fires for about a second, but a single statement may have to look at a million participants.
+SUBSCRIPTIONS_TIMEOUT = timedelta(seconds=60)
+
 # Resolving a host, connecting and waiting for an answer take 18 seconds at most; a worker that is killed meanwhile costs this
 # long. One that is merely slow still counts its attempt.
 ATTEMPT_TIMEOUT = timedelta(seconds=22)

@@ -12,26 +12,29 @@ from api.deps import Call, CallDep, ProgramPathId
 from api.openapi import errors
 from api.openapi import router as router_for
 from api.pagination import NEWEST_FIRST, Listing
-from api.responses import accepted, complete_list, created, no_content, ok
+from api.responses import accepted, created, no_content, ok
 from api.schemas.automations import (
     AutomationCreate,
     AutomationQuery,
     AutomationRead,
     AutomationUpdate,
+    SubscriptionQuery,
     SubscriptionRead,
     automation_body,
+    subscription_body,
 )
 from api.schemas.common import Paged, Uuid
 from api.timers import tell_automation
 from domain.automations import Automation
 from services import automation_commands as commands
-from services import automations
+from services import automations, subscriptions
 
 router = router_for("Automations")
 
 AutomationPathId = Annotated[Uuid, Path(alias="automationId", description="The automation's UUID")]
 
 AUTOMATIONS = Listing("automations", {"created_at": NEWEST_FIRST})
+SUBSCRIPTIONS = Listing("subscriptions", {"created_at": NEWEST_FIRST})
 _ALL = "/v1/programs/{programId}/automations"
 _ONE = _ALL + "/{automationId}"
 
@@ -119,10 +122,17 @@ def refresh_subscriptions(program_id: ProgramPathId, automation_id: AutomationPa
     responses=errors(404),
     summary="List automation subscriptions",
 )
-def list_subscriptions(program_id: ProgramPathId, automation_id: AutomationPathId, call: CallDep) -> Response:
-    """Only participant_state automations have any."""
-    call.run(lambda session: automations.get_automation(session, call.organization_id, program_id, automation_id))
-    return complete_list([])
+def list_subscriptions(
+    program_id: ProgramPathId, automation_id: AutomationPathId, query: Annotated[SubscriptionQuery, Query()], call: CallDep
+) -> Response:
+    """Newest first; only participant_state automations have any."""
+    page = SUBSCRIPTIONS.page(query, automation_id)
+    found = call.run(
+        lambda session: subscriptions.list_subscriptions(
+            session, call.organization_id, program_id, automation_id, query.status, page.keyset
+        )
+    )
+    return page.answer(found, subscription_body)
 
 
 def _told(call: Call, automation: Automation) -> dict[str, Any]:

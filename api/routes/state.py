@@ -30,6 +30,7 @@ from api.schemas.state import (
     counter_body,
     counter_item,
 )
+from api.timers import tell_crossing
 from services import state
 from services.paging import SortColumn
 from services.state import Author, Entity, EntityKind
@@ -88,11 +89,14 @@ class StateEndpoints:
         """Creates or overwrites; with auto-reset on, its period begins now."""
         entity = self._entity(holder_id)
         found = call.run(lambda session: state.set_counter(session, author_of(call), entity, key, body.value, body.reset_after))
+        if found.has_crossed:
+            tell_crossing(call)
         return ok(counter_body(found))
 
     def delete_counter(self, holder_id: PathId, key: PathKey, call: CallDep) -> Response:
         """Also when absent; to keep it at zero, set `"0"`."""
-        call.run(lambda session: state.delete_counter(session, author_of(call), self._entity(holder_id), key))
+        if call.run(lambda session: state.delete_counter(session, author_of(call), self._entity(holder_id), key)):
+            tell_crossing(call)
         return no_content()
 
     def get_attributes(self, holder_id: PathId, call: CallDep) -> Response:

@@ -32,6 +32,7 @@ from domain.automations import (
     Automation,
     AutomationStatus,
     ExecutionStatus,
+    ScheduleType,
     Scope,
     Source,
     TriggerType,
@@ -40,14 +41,21 @@ from domain.automations import (
 from domain.errors import Fault
 from domain.recurrence import CronError, parse_cron
 from domain.rules.forms import MAX_EXPRESSION_LENGTH
+from domain.subscription_forms import parse_schedule
+from domain.subscriptions import SubscriptionStatus
 from services.automations import NewAutomation
+from services.subscriptions import Subscription
 
 _CRON = "Five fields: minute, hour, day of month, month, day of week; `*`, lists, ranges, steps, English short names"
 _AT = "After now, at most 5 years ahead"
 _FILTER = "CEL over participant, program, groups, group, now; only for whom it is true"
 _GUARD = "CEL, evaluated for each participant when it is its turn; false or an error skips it"
 _PARTICIPANTS = "Scope participants only"
-_SCHEDULED = "Of participant_state automations"
+_SCHEDULED = "participant_state only"
+_CONFIG = (
+    "ATTRIBUTE_DATE: `attribute`, `offset_days` -365 to 365, `time` HH:MM; INTERVAL: `interval`, at least 1m; "
+    "CRON: `cron_expression`, `timezone`; THRESHOLD: `counter`, `operator` (>=, >, ==, <=, <), `threshold`"
+)
 
 
 def _cron(value: object) -> str:
@@ -92,10 +100,10 @@ class TriggerBody(CreateModel):
 
     type: Choice[TriggerType]
     cron_expression: CronText | None = Field(default=None, description=f"Required with cron. {_CRON}")
-    timezone: Zone | None = Field(default=None, description="With cron; default UTC")
+    timezone: Zone | None = Field(default=None, description="With cron and participant_state; default UTC")
     trigger_at: Timestamp | None = Field(default=None, description=f"Required with one_time. {_AT}")
-    schedule_type: Text255 | None = Field(default=None, description=_SCHEDULED)
-    schedule_config: FreeForm | None = Field(default=None, description=_SCHEDULED)
+    schedule_type: Choice[ScheduleType] | None = Field(default=None, description="Required with participant_state")
+    schedule_config: FreeForm | None = Field(default=None, description=f"Required with participant_state. {_CONFIG}")
 
     @classmethod
     def cross_faults(cls, given: Given) -> Iterator[Fault]:
@@ -133,7 +141,8 @@ class AutomationCreate(CreateModel):
 
     def to_new(self) -> NewAutomation:
         """The service's command."""
-        is_cron = self.trigger.type is TriggerType.CRON
+        has_zone = self.trigger.type in (TriggerType.CRON, TriggerType.PARTICIPANT_STATE)
+        kind, config = self.trigger.schedule_type, self.trigger.schedule_config
         return NewAutomation(
             name=self.name,
             event_name=self.event_name,
@@ -146,8 +155,10 @@ class AutomationCreate(CreateModel):
             filter_hints=parse_hints(self.filter_hints)[0],
             participant_id=self.participant_id,
             cron_expression=self.trigger.cron_expression,
-            timezone=self.trigger.timezone or ("UTC" if is_cron else None),
+            timezone=self.trigger.timezone or ("UTC" if has_zone else None),
             trigger_at=self.trigger.trigger_at,
+            schedule_type=kind,
+            schedule_config=None if kind is None or config is None else parse_schedule(kind, config, "")[0],
         )
 
 
@@ -171,7 +182,7 @@ class AutomationUpdate(UpdateModel):
     cron_expression: CronText = omitted()
     timezone: Zone = omitted()
     trigger_at: Timestamp = omitted()
-    schedule_config: FreeForm = omitted()
+    schedule_config: FreeForm = Field(default_factory=dict, description=f"{_SCHEDULED}. {_CONFIG}")
     participant_filter: Condition | None = omitted()
     guard_condition: Condition | None = omitted()
     filter_hints: Hints | None = omitted()
@@ -212,7 +223,7 @@ class AutomationRead(ResponseModel):
     updated_at: datetime
     last_error: str | None = Field(description="Error of the last failed run; null after a good one")
     cron_expression: str = Field(default="", description="cron only")
-    timezone: str = Field(default="", description="cron only")
+    timezone: str = Field(default="", description="cron and participant_state only")
     next_run_at: datetime | None = Field(default=None, description="cron only; null while not active")
     last_run_at: datetime | None = Field(default=None, description="cron only")
     trigger_at: datetime | None = Field(default=None, description="one_time only")
@@ -228,18 +239,25 @@ class AutomationRead(ResponseModel):
     execution_error: str | None = Field(default=None, description=_PARTICIPANTS)
     participants_total: int | None = Field(default=None, description=f"{_PARTICIPANTS}; null until they are chosen")
     participants_processed: int | None = Field(default=None, description=_PARTICIPANTS)
+    schedule_type: ScheduleType | None = Field(default=None, description=_SCHEDULED)
+    schedule_config: dict[str, Any] | None = Field(default=None, description=f"{_SCHEDULED}. {_CONFIG}")
+    last_evaluated_at: datetime | None = Field(default=None, description=f"{_SCHEDULED}: last evaluation of the filter")
     caused_by_event_id: UUID | None = Field(default=None, description="source rule_action only")
+
+
+class SubscriptionQuery(ListQuery):
+    status: Choice[SubscriptionStatus] | None = Field(default=None, description="Without it, cancelled ones are left out")
 
 
 class SubscriptionRead(ResponseModel):
     id: UUID
     automation_id: UUID
     participant_id: UUID
-    status: str
-    next_trigger_at: datetime | None
+    status: SubscriptionStatus = Field(description="completed: nothing more to fire")
+    next_trigger_at: datetime | None = Field(description="null with THRESHOLD")
     last_triggered_at: datetime | None
-    trigger_count: int
-    retry_count: int
+    trigger_count: int = Field(description="Events made")
+    retry_count: int = Field(description="Failures in a row; at 5 it is failed")
     last_error: str | None
     created_at: datetime
 
@@ -249,6 +267,7 @@ _ALWAYS = (
     "created_at", "updated_at", "last_error",
 )  # fmt: skip
 _CRON_FIELDS = ("cron_expression", "timezone", "next_run_at", "last_run_at")
+_SUBSCRIBED = ("schedule_type", "schedule_config", "timezone", "last_evaluated_at")
 _SCOPED = (
     "participant_filter", "guard_condition", "filter_hints", "execution_status", "execution_started_at",
     "execution_completed_at", "execution_error", "participants_total", "participants_processed",
@@ -266,8 +285,15 @@ def automation_body(automation: Automation) -> dict[str, Any]:
         names += ("processed_at", "error_message")
     if automation.trigger_type is TriggerType.ONE_TIME and automation.scope is Scope.PROGRAM:
         names.append("participant_id")
+    if automation.trigger_type is TriggerType.PARTICIPANT_STATE:
+        names += _SUBSCRIBED
     if automation.scope is Scope.PARTICIPANTS:
         names += _SCOPED
     if automation.source is Source.RULE_ACTION:
         names.append("caused_by_event_id")
     return {name: getattr(automation, name) for name in names}
+
+
+def subscription_body(subscription: Subscription) -> dict[str, Any]:
+    """A subscription as the API shows it."""
+    return {name: getattr(subscription, name) for name in SubscriptionRead.model_fields}

@@ -13,7 +13,7 @@ from psycopg.types.json import Json, Jsonb
 from db.repositories.keyset import Keyset, Slice
 from db.repositories.matching import like_pattern
 from db.session import Connection
-from domain.automations import Automation, AutomationStatus, ExecutionStatus, Scope, Source, TriggerType
+from domain.automations import Automation, AutomationStatus, ExecutionStatus, ScheduleType, Scope, Source, TriggerType
 from domain.errors import NameConflict
 
 _COLUMNS = (
@@ -21,7 +21,8 @@ _COLUMNS = (
     "payload", "created_at", "updated_at", "last_error", "cron_expression", "timezone", "next_run_at", "last_run_at",
     "trigger_at", "processed_at", "error_message", "participant_id", "participant_filter", "guard_condition", "filter_hints",
     "execution_status", "execution_at", "execution_started_at", "execution_completed_at", "execution_error",
-    "participants_total", "participants_processed", "caused_by_event_id", "failures", "chain_depth",
+    "participants_total", "participants_processed", "caused_by_event_id", "failures", "chain_depth", "schedule_type",
+    "schedule_config", "schedule_version", "active_since", "last_evaluated_at",
 )  # fmt: skip
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM automations a"
 # What rules made and is over; worded as the index of the list is.
@@ -119,6 +120,13 @@ def note_flows(conn: Connection, automation_ids: Collection[UUID]) -> None:
     )
 
 
+def serve_since(conn: Connection, program_id: UUID, now: datetime) -> None:
+    """Let subscriptions of the program's automations drop recurring dates that came before a moment."""
+    conn.execute(
+        "UPDATE automations SET active_since = %s WHERE program_id = %s AND trigger_type = 'participant_state'", [now, program_id]
+    )
+
+
 def due_schedules(conn: Connection, program_id: UUID, now: datetime) -> list[Automation]:
     """The program's cron automations with an occurrence that isn't after a moment, locked by id."""
     statement = f"{_SELECT} WHERE program_id = %s AND trigger_type = 'cron' AND due_at <= %s ORDER BY id FOR UPDATE"
@@ -148,16 +156,19 @@ def _values(columns: Mapping[str, Any]) -> dict[str, Any]:
         found["payload"] = Json(found["payload"])
     if "filter_hints" in found:
         found["filter_hints"] = Jsonb(found["filter_hints"])
+    if found.get("schedule_config") is not None:
+        found["schedule_config"] = Jsonb(found["schedule_config"])
     return found
 
 
 def _automation(row: dict[str, Any]) -> Automation:
-    execution = row["execution_status"]
+    execution, schedule = row["execution_status"], row["schedule_type"]
     typed = {
         "trigger_type": TriggerType(row["trigger_type"]),
         "scope": Scope(row["scope"]),
         "status": AutomationStatus(row["status"]),
         "source": Source(row["source"]),
         "execution_status": None if execution is None else ExecutionStatus(execution),
+        "schedule_type": None if schedule is None else ScheduleType(schedule),
     }
     return Automation(**row | typed)

@@ -28,6 +28,8 @@ class LoadedHolder:
 
     holder: Holder
     state: EntityState
+    is_watched: bool = False
+    """Whether a THRESHOLD subscription waits for changes of its counters."""
 
 
 def lock_holders_at_once(conn: Connection, organization_id: UUID, holder_ids: Collection[UUID]) -> set[UUID]:
@@ -54,7 +56,9 @@ def load_holders(conn: Connection, holder_ids: Collection[UUID], *, with_program
     rows = conn.execute(
         f"""
         SELECT h.id, h.organization_id, p.external_id, p.status, p.created_at, h.tags, h.counters, h.attributes,
-               {programs if with_programs else "NULL::uuid[]"}
+               {programs if with_programs else "NULL::uuid[]"},
+               EXISTS (SELECT 1 FROM automation_subscriptions s
+                       WHERE s.participant_id = h.id AND s.is_met IS NOT NULL AND s.status = 'active')
         FROM holders h JOIN participants p USING (id) WHERE h.id = ANY(%s::uuid[])
         """,
         [arrays.uuids(holder_ids)],
@@ -96,7 +100,7 @@ def memberships(conn: Connection, participant_ids: Collection[UUID]) -> dict[UUI
 
 def _loaded(row: tuple[Any, ...]) -> LoadedHolder:
     holder = Holder(row[0], row[1], EntityType.PARTICIPANT, row[2], row[3], row[4], tuple(row[8] or ()))
-    return LoadedHolder(holder, _state(row[5], row[6], row[7]))
+    return LoadedHolder(holder, _state(row[5], row[6], row[7]), row[9])
 
 
 def _state(tags: list[str], counters: dict[str, object], attributes: dict[str, str]) -> EntityState:

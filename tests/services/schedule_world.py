@@ -6,8 +6,10 @@ from typing import Any
 from uuid import UUID
 
 from activities.clock import _Visit
+from activities.webhooks import FulfillmentSender
 from db.session import Database
 from domain.automations import Automation, Scope, TriggerType
+from runtime.settings import Settings
 from services import automation_commands, automations, clock, fan_outs, programs, scheduled
 from services.automations import AutomationChange, NewAutomation
 from services.system_events import Made
@@ -102,7 +104,7 @@ class Calendar:
     def travel(self, target: datetime) -> int:
         """What the test clock does between here and there; gives its steps."""
         here, steps = transact(self.database, lambda session: clock.begin(session, target)), 0
-        visit = _Visit(self.database, LANES, float("inf"), lambda: None)
+        visit = _Visit(self.database, LANES, FulfillmentSender(self.database, Settings()), float("inf"), lambda: None)
         assert visit.finish(here)
         while here < target:
             start = here
