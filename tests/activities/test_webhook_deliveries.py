@@ -19,6 +19,8 @@ from db.session import Database
 from domain.webhook_attempts import Answer
 from runtime.embedded import EmbeddedPostgres
 from runtime.settings import SettingsError
+from services import webhook_endpoints
+from services.transactions import transact
 from services.webhook_endpoints import EndpointStatus
 from services.webhook_sending import Claimed
 from tests.cli.stack import ROOT
@@ -240,6 +242,18 @@ def test_disabled_rests_and_archived_gives_up(outbox: Database) -> None:
         assert send(sender, outpost).status == "ARCHIVED"
         assert len(receiver.received) == 3
     assert [(row[1], row[3]) for row in outpost.rows()[3:]] == [("FAILED", "endpoint archived")] * 2
+
+
+def test_metadata_that_only_looks_the_same_is_kept(outbox: Database) -> None:
+    outpost = make_outpost(outbox, "http://127.0.0.1:9/")
+    given = (outpost.organization_id, outpost.endpoint_id)
+    for metadata in (1, True, {"a": [True]}, {"a": [1]}):
+        changes = {"metadata": metadata}
+        transact(outbox, lambda session, changes=changes: webhook_endpoints.update_endpoint(session, *given, changes))
+        with outbox.connection() as conn:
+            [stored] = conn.execute("SELECT metadata::text FROM webhook_endpoints WHERE id = %s", [given[1]]).fetchone() or ()
+        assert stored == json.dumps(metadata, separators=(",", ":"))
+    outpost.archive()
 
 
 def test_after_eight_failures_it_is_given_up(outbox: Database) -> None:
