@@ -9,6 +9,7 @@ from uuid import UUID
 
 from domain.durations import parse_duration
 from domain.errors import BadRequest, Fault, OutOfStock, ParticipantLimitReached, RewardUnavailable
+from domain.event_data import is_same_json
 from domain.money import CONTEXT, format_amount, format_plain
 from domain.timestamps import format_timestamp
 
@@ -167,7 +168,8 @@ def change(reward: Reward, changes: Mapping[str, object], now: datetime) -> Rewa
     if "status" in values:
         values["is_sold_out"] = False
     changed = settled(replace(reward, **values))  # type: ignore[arg-type] # the form check gave each field its type
-    return reward if changed == reward else replace(changed, updated_at=now)
+    is_same = changed == reward and is_same_json(changed.metadata, reward.metadata)
+    return reward if is_same else replace(changed, updated_at=now)
 
 
 def price(reward: Reward, quantity: int | None, amount: Decimal | None) -> Price:

@@ -14,6 +14,7 @@ from db.repositories import webhook_sending
 from db.repositories.webhook_endpoints import Endpoint, EndpointStatistics
 from db.session import Addressee, note_addressee, psycopg_of
 from domain.errors import InvalidState, not_found
+from domain.event_data import is_same_json
 from domain.webhook_health import EndpointStatus, Health
 from runtime.ids import new_id
 from runtime.webhook_secrets import WebhookSecrets
@@ -79,7 +80,7 @@ def update_endpoint(session: Session, organization_id: UUID, endpoint_id: UUID, 
     old = _lock_open(session, organization_id, endpoint_id)
     conn = psycopg_of(session)
     new = replace(old, **changes)
-    if new != old:
+    if new != old or not is_same_json(new.metadata, old.metadata):
         new = replace(new, updated_at=clock.now(session))
         repository.update(conn, new)
     if changes.get("status") is EndpointStatus.ACTIVE:

@@ -93,6 +93,7 @@ def take_turn(
     secrets = endpoints.secrets_of(conn, endpoint_id)
     if secrets is None:
         return Turn(EndpointStatus.ARCHIVED, outcomes=outcomes)
+    rows.release_expired(conn, endpoint_id)
     if secrets.status is EndpointStatus.ARCHIVED:
         given_up = rows.fail_pending(conn, endpoint_id, ARCHIVED_ERROR, ARCHIVED_A_TURN)
         return Turn(secrets.status, outcomes=outcomes, given_up=given_up, more=given_up == ARCHIVED_A_TURN)
@@ -109,7 +110,6 @@ def _claim(
     room: int,
     only: UUID | None,
 ) -> Turn:
-    rows.release_expired(conn, endpoint_id)
     flights = rows.in_flight(conn, endpoint_id)
     block = health.block(secrets.status, moment.now)
     may = 0 if block else min(room, health.room(len(flights)))

@@ -24,6 +24,8 @@ from services.programs import RedemptionTarget
 from services.redemption_views import FulfillmentStatus, RedemptionFilter, RedemptionStatus
 
 MOST_UNITS = 1_000_000
+# A reversal's quantity has no limit of its own: what exceeds the redemption is refused as such.
+MOST_INTEGER = 2**31 - 1
 
 
 class RedemptionCreate(CreateModel):
@@ -71,7 +73,7 @@ class RedemptionReverse(CreateModel):
 
     reason: Text500
     amount: AmountStr | None = Field(default=None, description="Not for redemptions of units; everything left when omitted")
-    quantity: Annotated[int, integer(1, MOST_UNITS)] | None = Field(default=None, description="Redemptions of units only")
+    quantity: Annotated[int, integer(1, MOST_INTEGER)] | None = Field(default=None, description="Redemptions of units only")
     idempotency_key: IdempotencyKey | None = None
 
 

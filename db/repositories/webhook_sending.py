@@ -267,9 +267,10 @@ _DUE = """
            AND (EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.webhook_endpoint_id = e.id AND d.status = 'PENDING'
                         AND d.attempt_count = 0 AND d.next_attempt_at <= due)
                 OR EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.webhook_endpoint_id = e.id AND d.status = 'PENDING'
-                           AND d.attempt_count > 0 AND d.next_attempt_at <= due)
-                OR EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.webhook_endpoint_id = e.id AND d.status = 'SENDING'
-                           AND d.sending_until <= clock_timestamp()))))
+                           AND d.attempt_count > 0 AND d.next_attempt_at <= due)))
+       -- what a dead sender has is taken from it, whatever keeps the endpoint back
+       OR EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.webhook_endpoint_id = e.id AND d.status = 'SENDING'
+                  AND d.sending_until <= clock_timestamp()))
     ORDER BY e.id LIMIT %(limit)s
 """
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from uuid import UUID
@@ -19,12 +19,14 @@ from db.session import Database
 from domain.webhook_attempts import Answer
 from runtime.embedded import EmbeddedPostgres
 from runtime.settings import SettingsError
+from services import webhook_endpoints
+from services.transactions import transact
 from services.webhook_endpoints import EndpointStatus
 from services.webhook_sending import Claimed
 from tests.cli.stack import ROOT
 from tests.support.clock import Clock
 from tests.support.databases import make_database
-from tests.support.outpost import ids, make_outpost, send, sender_for, settings_of
+from tests.support.outpost import Outpost, ids, make_outpost, send, sender_for, settings_of
 from tests.support.receiver import Received, Reply, is_signed_by, receive
 
 DAY = timedelta(days=1).total_seconds()
@@ -132,6 +134,54 @@ def test_killed_between_sending_and_marking(outbox: Database) -> None:
     assert outpost.rows()[0][1:3] == ("DELIVERED", 1)
 
 
+def _expire_claims(outpost: Outpost) -> None:
+    with outpost.database.connection() as conn:
+        conn.execute(
+            "UPDATE webhook_deliveries SET status = 'SENDING', sending_until = clock_timestamp() WHERE webhook_endpoint_id = %s",
+            [outpost.endpoint_id],
+        )
+
+
+def test_what_a_dead_sender_had_is_given_up_with_its_archived_endpoint(outbox: Database) -> None:
+    outpost = make_outpost(outbox, "http://127.0.0.1:9/")
+    outpost.tell(ids(2))
+    _expire_claims(outpost)
+    outpost.archive()
+    with sender_for(outbox) as sender:
+        send_all_due(sender, lambda: None, _a_few_rounds(), set())
+    assert [row[1:4] for row in outpost.rows()] == [("FAILED", 0, "endpoint archived")] * 2
+
+
+@pytest.mark.parametrize("blocked", ["disabled", "circuit_broken"])
+def test_what_a_dead_sender_had_waits_for_its_blocked_endpoint(outbox: Database, blocked: str) -> None:
+    outpost = make_outpost(outbox, "http://127.0.0.1:9/")
+    outpost.tell(ids(1))
+    _expire_claims(outpost)
+    if blocked == "disabled":
+        outpost.set_status(EndpointStatus.DISABLED)
+    else:
+        with outbox.connection() as conn:
+            conn.execute(
+                "UPDATE webhook_health SET openings = 1, failures = 10, circuit_broken_until = openscrip_now() + interval '1 h'"
+                " WHERE endpoint_id = %s",
+                [outpost.endpoint_id],
+            )
+    with sender_for(outbox) as sender:
+        send_all_due(sender, lambda: None, _a_few_rounds(), set())
+    assert outpost.rows()[0][1:3] == ("PENDING", 0)
+    outpost.archive()
+
+
+def _a_few_rounds() -> Callable[[], None]:
+    """Called between rounds of sending: what never ends fails."""
+    rounds = iter(range(50))
+
+    def go_on() -> None:
+        assert next(rounds, None) is not None, "it waits for a sender that is dead"
+
+    return go_on
+
+
 def test_who_comes_late_changes_nothing(outbox: Database) -> None:
     class Late(Post):
         """Its claim was taken over by somebody else before it answers."""
@@ -192,6 +242,18 @@ def test_disabled_rests_and_archived_gives_up(outbox: Database) -> None:
         assert send(sender, outpost).status == "ARCHIVED"
         assert len(receiver.received) == 3
     assert [(row[1], row[3]) for row in outpost.rows()[3:]] == [("FAILED", "endpoint archived")] * 2
+
+
+def test_metadata_that_only_looks_the_same_is_kept(outbox: Database) -> None:
+    outpost = make_outpost(outbox, "http://127.0.0.1:9/")
+    given = (outpost.organization_id, outpost.endpoint_id)
+    for metadata in (1, True, {"a": [True]}, {"a": [1]}):
+        changes = {"metadata": metadata}
+        transact(outbox, lambda session, changes=changes: webhook_endpoints.update_endpoint(session, *given, changes))
+        with outbox.connection() as conn:
+            [stored] = conn.execute("SELECT metadata::text FROM webhook_endpoints WHERE id = %s", [given[1]]).fetchone() or ()
+        assert stored == json.dumps(metadata, separators=(",", ":"))
+    outpost.archive()
 
 
 def test_after_eight_failures_it_is_given_up(outbox: Database) -> None:

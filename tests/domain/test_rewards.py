@@ -221,6 +221,13 @@ class TestStatus:
         assert change(sold_out, {"max_total": 5, "status": RewardStatus.DRAFT}, NOW).status is RewardStatus.DRAFT
         assert change(sold_out, {"status": ACTIVE}, NOW + HOUR) == sold_out
 
+    def test_true_is_not_1(self) -> None:
+        marked = mug(metadata={"sale": Decimal(1)})
+        changed = change(marked, {"metadata": {"sale": True}}, NOW + HOUR)
+        assert (changed.metadata["sale"], changed.updated_at) == (True, NOW + HOUR)
+        assert changed.metadata["sale"] is True
+        assert change(marked, {"metadata": {"sale": 1}}, NOW + HOUR) is marked
+
     def test_archived_and_drafts_keep_their_status(self) -> None:
         for status in (RewardStatus.DRAFT, RewardStatus.ARCHIVED):
             reward = mug(status=status, redeemed_count=3)

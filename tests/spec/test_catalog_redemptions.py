@@ -84,6 +84,7 @@ def test_6_2_05_bad_reversals(shop: Shop) -> None:
     refused = shop.send_back(made, 5, 422)
     assert refused["code"] == "reversal_exceeds_remaining"
     assert refused["details"] == {"redemption_id": made["id"], "remaining": 2, "requested": 5}
+    assert shop.send_back(made, 1_000_001, 422)["details"]["requested"] == 1_000_001
     assert shop.available() == "75.00"
 
 
