@@ -5,16 +5,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from activities.clock import _Visit
-from activities.webhooks import FulfillmentSender
 from db.session import Database
 from domain.automations import Automation, Scope, TriggerType
-from runtime.settings import Settings
 from services import automation_commands, automations, clock, fan_outs, programs, scheduled
 from services.automations import AutomationChange, NewAutomation
 from services.system_events import Made
 from services.transactions import transact
 from tests.services.lane_world import LANES, Shop
+from tests.support.visits import visiting
 
 
 class Calendar:
@@ -104,14 +102,14 @@ class Calendar:
     def travel(self, target: datetime) -> int:
         """What the test clock does between here and there; gives its steps."""
         here, steps = transact(self.database, lambda session: clock.begin(session, target)), 0
-        visit = _Visit(self.database, LANES, FulfillmentSender(self.database, Settings()), float("inf"), lambda: None)
-        assert visit.finish(here)
-        while here < target:
-            start = here
-            move = transact(self.database, lambda session: clock.advance(session, start, target))  # noqa: B023
-            here = move.moment
-            steps += move.is_due
+        with visiting(self.database) as visit:
             assert visit.finish(here)
+            while here < target:
+                start = here
+                move = transact(self.database, lambda session: clock.advance(session, start, target))  # noqa: B023
+                here = move.moment
+                steps += move.is_due
+                assert visit.finish(here)
         return steps
 
     def _write(self, statement: str, *values: object) -> None:

@@ -12,7 +12,6 @@ from sqlmodel import Session
 
 from activities import automations as activities
 from activities.automations import ScheduledActivities
-from activities.clock import _Visit
 from activities.lanes import LaneActivities
 from db.repositories import automations as rows
 from db.session import Database
@@ -37,6 +36,7 @@ from tests.services.automation_world import (
 from tests.services.lane_world import LANES, Shop, make_shop, together
 from tests.services.rule_world import set_status
 from tests.support.databases import make_database
+from tests.support.visits import visiting
 from workflows.contracts import DrainInput, DueReport
 
 BEFORE = datetime(2000, 1, 1, tzinfo=UTC)
@@ -248,8 +248,8 @@ class TestVisit:
         beats: list[int] = []
 
         def visit(deadline: float) -> bool:
-            visit = _Visit(shop.database, LANES, deadline, lambda: beats.append(system_events(shop)))
-            return visit.finish(now(shop))
+            with visiting(shop.database, deadline, lambda: beats.append(system_events(shop))) as one:
+                return one.finish(now(shop))
 
         assert not visit(deadline=0.0)
         assert beats == [0], "it has listed them"

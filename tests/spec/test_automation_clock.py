@@ -13,7 +13,7 @@ from tests.support.client import Tenant, new_tenant
 from tests.support.club import make_club
 from tests.support.databases import make_database
 from tests.support.schedules import Diary
-from tests.support.stack import Stack, run_stack
+from tests.support.stack import Stack, poll, run_stack
 
 URL = "/v1/test-clock"
 
@@ -97,3 +97,56 @@ def test_hours_that_are_skipped_or_repeated(diary: Diary) -> None:
         f"2030-10-2{6 if hour > 20 else 7}T{hour:02}:{minute}:00Z" for hour in (22, 23, 0, 1, 2, 3) for minute in ("00", "30")
     ]
     assert dates(diary, elapsed, 12) == [*half_hours[1:], "2030-10-27T04:00:00Z"]
+
+
+def put(diary: Diary, name: str, path: str, body: dict[str, str]) -> None:
+    diary.tenant.call("PUT", f"/v1/participants/{diary.club.participant_id(name)}/state/{path}", 200, json=body)
+
+
+@pytest.mark.example("automations.md", 10)
+def test_birthdays(diary: Diary) -> None:
+    move(diary, "2032-05-01T00:00:00Z")
+    for name, day in (("a", "05-20"), ("b", "soon")):
+        diary.club.completed({}, name)
+        put(diary, name, "attributes/birthday", {"value": day})
+    diary.club.completed({}, "c")
+    made = diary.subscribe(
+        "ATTRIBUTE_DATE", {"attribute": "birthday", "time": "09:00"}, filter_hints=[{"has_attribute": "birthday"}]
+    )
+    early = diary.subscribe("ATTRIBUTE_DATE", {"attribute": "birthday", "time": "09:00", "offset_days": -7})
+    assert early["schedule_config"] == {"attribute": "birthday", "offset_days": -7, "time": "09:00"}
+    found = diary.subscriptions(made)
+    assert {name: row["status"] for name, row in found.items()} == {"a": "active", "b": "failed"}
+    assert found["a"]["next_trigger_at"] == "2032-05-20T09:00:00.000000Z"
+    assert diary.subscriptions(early)["a"]["next_trigger_at"] == "2032-05-13T09:00:00.000000Z"
+    move(diary, "2032-05-21T00:00:00Z")
+    assert dates(diary, made, 1) == ["2032-05-20T09:00:00Z"]
+    assert dates(diary, early, 1) == ["2032-05-13T09:00:00Z"]
+    assert diary.subscriptions(made)["a"]["next_trigger_at"] == "2033-05-20T09:00:00.000000Z"
+    diary.tenant.call("DELETE", f"/v1/participants/{diary.club.participant_id('a')}/state/attributes/birthday", 204)
+    diary.refresh(made)
+    poll(lambda: diary.subscriptions(made, status="cancelled").keys() == {"a"})
+
+
+@pytest.mark.example("automations.md", 13)
+def test_deletion_and_rollover_are_changes(diary: Diary) -> None:
+    move(diary, "2033-12-01T00:00:00Z")
+    diary.club.rule('event.type == "order"', {"type": "COUNTER", "key": "orders", "value": "event.n"})
+    diary.club.completed({"type": "order", "n": 9}, "c")
+    for name in "ab":
+        diary.club.completed({}, name)
+    rank = {"mode": "ALL", "criteria": [{"counter": "orders", "operator": ">=", "threshold": 100}]}
+    lifecycle = {
+        "retention": {"mode": "PERIOD_BASED"},
+        "qualification_period": {"type": "CALENDAR_YEAR"},
+        "counters": {"qualifying": ["orders"], "rollover": "NONE"},
+    }
+    made = diary.subscribe("THRESHOLD", {"counter": "orders", "operator": "<=", "threshold": "0"})
+    diary.tenant.call("DELETE", f"/v1/participants/{diary.club.participant_id('c')}/state/counters/orders", 204)
+    assert [event["external_id"] for event in diary.events(made, 1)] == ["c"]
+    tier = {"key": "club", "levels": [{"key": "gold", "rank": 1, "qualification": rank}], "lifecycle": lifecycle}
+    diary.tenant.post(f"/v1/programs/{diary.club.program_id}/tiers", tier, 201)
+    diary.club.completed({"type": "order", "n": 4}, "c")
+    move(diary, "2034-01-02T00:00:00Z")
+    assert [event["external_id"] for event in diary.events(made, 2)] == ["c", "c"]
+    assert dates(diary, made, 2)[1].startswith("2034-01-01T00:00:00")

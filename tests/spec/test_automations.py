@@ -100,7 +100,13 @@ def test_once_for_one_participant(diary: Diary) -> None:
 
 BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"trigger": {"type": "immediate"}, "scope": "program"}, "scope", "not_allowed"),
-    ({"trigger": {"type": "participant_state", "schedule_type": "INTERVAL"}}, "trigger.type", "not_allowed"),
+    ({"trigger": {"type": "participant_state", "schedule_type": "INTERVAL"}}, "trigger.schedule_config", "required"),
+    ({"trigger": {"type": "participant_state", "schedule_config": {}}}, "trigger.schedule_type", "required"),
+    (
+        {"trigger": {"type": "participant_state", "schedule_type": "INTERVAL", "schedule_config": {"interval": "1s"}}},
+        "trigger.schedule_config.interval",
+        "out_of_range",
+    ),
     ({"trigger": {"type": "cron"}}, "trigger.cron_expression", "required"),
     ({"trigger": {"type": "cron", "cron_expression": "CRON_TZ=UTC 0 0 * * *"}}, "trigger.cron_expression", "invalid"),
     ({"trigger": {"type": "cron", "cron_expression": "0 0 31 2 *"}}, "trigger.cron_expression", "invalid"),

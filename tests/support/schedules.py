@@ -36,6 +36,11 @@ class Diary:
     def one_time(self, trigger_at: str, scope: str = "program", **fields: Any) -> dict[str, Any]:
         return self.make({"type": "one_time", "trigger_at": trigger_at}, scope, **fields)
 
+    def subscribe(self, kind: str, config: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        """A participant_state automation, once its filter was evaluated."""
+        made = self.make({"type": "participant_state", "schedule_type": kind, "schedule_config": config}, **fields)
+        return self.evaluated(made)
+
     # ---------------------------------------------------------------- doing
     def trigger(self, automation: dict[str, Any], status: int = 200) -> dict[str, Any]:
         return self._ask(automation, "trigger", status)
@@ -74,6 +79,18 @@ class Diary:
             return found if found["execution_status"] in ("completed", "failed") else None
 
         return poll(look, timeout_seconds)
+
+    def evaluated(self, automation: dict[str, Any]) -> dict[str, Any]:
+        """The automation once its filter was evaluated after it was last looked at."""
+        before = automation["last_evaluated_at"]
+        return poll(lambda: found if (found := self.seen(automation))["last_evaluated_at"] != before else None)
+
+    def subscriptions(self, automation: dict[str, Any], **query: Any) -> dict[str, dict[str, Any]]:
+        """Its subscriptions by the participants' names."""
+        found = self.tenant.call("GET", f"{self.path}/{automation['id']}/subscriptions", 200, params=query)["data"]
+        names = {str(self.club.participant_id(name)): name for name in "abc"}
+        assert len({row["participant_id"] for row in found}) == len(found)
+        return {names[row["participant_id"]]: row for row in found}
 
     def events(self, automation: dict[str, Any], wanted: int = 0, timeout_seconds: float = 40.0) -> list[dict[str, Any]]:
         """Its events, oldest first, once there are at least so many and all are processed."""
