@@ -14,7 +14,8 @@ from temporalio.exceptions import ApplicationError
 
 from activities.lanes import is_unreachable
 from activities.waking import wake_lanes
-from db.session import Database
+from db.repositories.processing import clock
+from db.session import Database, psycopg_of
 from domain.automations import AutomationStatus
 from domain.errors import DomainError
 from runtime.metrics import SYSTEM_EVENTS
@@ -66,13 +67,14 @@ class AutomationActivities:
 
     @activity.defn
     async def command_automation(self, call: AutomationCommand) -> CommandReport:
-        """Do what a signal asks for as the API does it; a refusal is the answer."""
+        """Do what a signal asks for as the API does it, any number of times with one effect; a refusal is the answer."""
         ids = call.automation
         key = (ids.organization_id, ids.program_id, ids.automation_id)
+        at = await self._moment() if call.command is AutomationSignal.TRIGGER else None
 
         def work(session: Session) -> Made:
-            if call.command is AutomationSignal.TRIGGER:
-                return commands.trigger(session, *key, self.lanes)[1]
+            if at is not None:
+                return commands.trigger(session, *key, self.lanes, at)[1]
             _COMMANDS[call.command](session, *key)
             return Made()
 
@@ -82,6 +84,15 @@ class AutomationActivities:
             return CommandReport(command=call.command, refusal=error.message)
         await wake_lanes(self.client, made.lanes, self.lanes)
         return CommandReport(command=call.command)
+
+    async def _moment(self) -> datetime:
+        """When a signal was carried out first: an attempt whose answer was lost may have fired."""
+        details = activity.info().heartbeat_details
+        if details:
+            return datetime.fromisoformat(str(details[0]))
+        at = await asyncio.to_thread(transact, self.database, lambda session: clock(psycopg_of(session)))
+        activity.heartbeat(at.isoformat())
+        return at
 
     async def _fire(self, call: AutomationInput) -> Made:
         """In one transaction; given up after failures of its own."""

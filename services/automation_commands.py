@@ -1,6 +1,7 @@
 """What is asked of an automation at once: trigger, cancel, pause, refresh (automations.md 4.6-4.8), by the API or a signal."""
 
 from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 from sqlmodel import Session
@@ -28,24 +29,27 @@ from services.system_events import Firing, Made, event_data_of, make_events
 
 
 def trigger(
-    session: Session, organization_id: UUID, program_id: UUID, automation_id: UUID, lanes: int
+    session: Session, organization_id: UUID, program_id: UUID, automation_id: UUID, lanes: int, at: datetime | None = None
 ) -> tuple[Automation, Made]:
     """Fire at once: one event for the program, or a fan-out that is pending then; the schedule goes on as it would have.
 
-    The caller wakes the lanes. NotFound; NotInThisState; ProgramInactive.
+    `at` is the moment of the call where that is known already: any number of calls with one moment fire once. The caller wakes
+    the lanes. NotFound; NotInThisState; ProgramInactive.
     """
     program, automation = lock_automation(session, organization_id, program_id, automation_id)
+    if at is not None and at in (automation.execution_at, automation.last_run_at):
+        return automation, Made()
     if not automation.can_be_triggered:
         raise NotInThisState(CANNOT_TRIGGER)
     programs.require_active(program)
     conn = psycopg_of(session)
     if automation.scope is Scope.PARTICIPANTS:
-        fired = Fired(automation_id, clock(conn), automation.next_run_at, starts_fan_out=True)
+        fired = Fired(automation_id, at or clock(conn), automation.next_run_at, starts_fan_out=True)
         rows.mark_fired(conn, [fired], fired.occurrence, STILL_RUNNING)
         return _as_it_is(conn, automation), Made()
     # an occurrence that is due and hasn't fired yet isn't lost
     made = scheduled.fire(session, [automation_id], lanes)
-    now = clock(conn)
+    now = at or clock(conn)
     made = made.plus(make_events(conn, [Firing(automation, now, event_data_of(automation))], now, lanes))
     assert automation.cron_expression is not None
     assert automation.timezone is not None

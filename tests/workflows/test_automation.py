@@ -1,6 +1,7 @@
 """Flows of automations: signals do what the API does, they show where they stand, and a lost one comes back (automations.md 2)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,10 +10,13 @@ from sqlmodel import Session
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.service import RPCError
+from temporalio.testing import ActivityEnvironment
 
 from activities import automation_flows
+from activities.automation_flows import AutomationActivities
 from services import scheduled
 from services.automation_views import NOT_MADE
+from tests.services.lane_world import LANES
 from tests.support.club import Club
 from tests.support.loop import LoopThread
 from tests.support.schedules import Diary
@@ -23,6 +27,7 @@ from workflows import contracts
 from workflows.attributes import KIND, ORGANIZATION, PROGRAM, STATUS
 from workflows.contracts import LEDGER_QUEUE, ReconcileReport
 from workflows.contracts_automation import (
+    AutomationCommand,
     AutomationFlowStatus,
     AutomationInput,
     AutomationPhase,
@@ -111,6 +116,24 @@ class TestSignals:
     def test_of_a_one_time(self, diary: Diary, stack: Stack, what: AutomationSignal) -> None:
         at = ahead(3600)
         self.both(diary, stack, lambda: diary.one_time(at), what)
+
+
+@pytest.mark.parametrize("scope", ["program", "participants"])
+def test_a_trigger_whose_answer_was_lost_fires_once(diary: Diary, stack: Stack, scope: str) -> None:
+    cron = diary.cron("0 0 1 1 *", scope)
+    ids = {"automation_id": cron["id"], "organization_id": diary.tenant.organization_id, "program_id": diary.club.program_id}
+    call = AutomationCommand(automation=AutomationInput.model_validate(ids), command=AutomationSignal.TRIGGER)
+    activities = AutomationActivities(stack.database, stack.client, LANES)
+    environment = ActivityEnvironment()
+    beats: list[tuple[Any, ...]] = []
+    environment.on_heartbeat = lambda *details: beats.append(details)
+    wanted = 1 if scope == "program" else 2
+    for _ in range(2):
+        assert stack.loop.run(environment.run(activities.command_automation, call)).refusal is None
+        poll(lambda: len(diary.events(cron)) == wanted and diary.seen(cron).get("execution_status") in (None, "completed"), 30)
+        environment.info = replace(environment.info, heartbeat_details=beats[0])
+    moments = {event["event_timestamp"] for event in diary.events(cron)}
+    assert (len(diary.events(cron)), len(moments)) == (wanted, 1)
 
 
 def test_what_a_flow_shows(diary: Diary, stack: Stack) -> None:
