@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from db.repositories import ledger, tier_states
+from db.repositories import ledger
 from db.repositories import processing as rows
 from db.session import Connection
 from domain.automation_forms import automation_condition
@@ -54,10 +54,6 @@ def _load(conn: Connection, program_id: UUID, ids: Collection[UUID], reads: froz
     if reads_program_state(reads):
         for id_, (state, _) in rows.load_program_states(conn, [program_id], lock=False).items():
             world.states[id_] = state
-    if not reads.isdisjoint({"participant", "participant.tiers"}):
-        organization_ids = {program.organization_id for program in world.programs.values()}
-        world.standings.tiers = load_tiers(conn, organization_ids)
-        world.standings.loaded.update(tier_states.load(conn, organization_ids, ids))
     if reads_balances(reads):
         _load_balances(conn, world, program_id, ids, now)
     return world
