@@ -14,10 +14,12 @@ from activities import automations as activities
 from activities.automations import ScheduledActivities
 from activities.clock import _Visit
 from activities.lanes import LaneActivities
+from activities.webhooks import FulfillmentSender
 from db.repositories import automations as rows
 from db.session import Database
 from domain.lanes import lane_of
 from runtime.embedded import EmbeddedPostgres
+from runtime.settings import Settings
 from services import fan_outs, scheduled
 from services.transactions import transact
 from tests.services.automation_world import (
@@ -248,7 +250,13 @@ class TestVisit:
         beats: list[int] = []
 
         def visit(deadline: float) -> bool:
-            visit = _Visit(shop.database, LANES, deadline, lambda: beats.append(system_events(shop)))
+            visit = _Visit(
+                shop.database,
+                LANES,
+                FulfillmentSender(shop.database, Settings()),
+                deadline,
+                lambda: beats.append(system_events(shop)),
+            )
             return visit.finish(now(shop))
 
         assert not visit(deadline=0.0)
