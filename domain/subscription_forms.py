@@ -21,12 +21,11 @@ _TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
 
 def _offset_days(value: object) -> int:
     expected = f"integer {-MOST_OFFSET_DAYS} to {MOST_OFFSET_DAYS}"
-    days = int(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else None
-    if days is None or days != value:
+    if isinstance(value, bool) or not isinstance(value, int):
         raise malformed("invalid", "Must be an integer", expected)
-    if abs(days) > MOST_OFFSET_DAYS:
+    if not -MOST_OFFSET_DAYS <= value <= MOST_OFFSET_DAYS:
         raise malformed("out_of_range", f"Must be {-MOST_OFFSET_DAYS} to {MOST_OFFSET_DAYS}", expected)
-    return days
+    return value
 
 
 def _time(value: object) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from domain.automations import ScheduleType
@@ -49,6 +49,7 @@ def comes_by(wall: datetime, zone: str) -> list[datetime]:
     ]
 
 
+@settings(max_examples=50)
 @given(days, offsets, minutes, zones, moments)
 @example(date(2030, 3, 31), 0, 150, "Europe/Paris", datetime(2030, 1, 1, tzinfo=UTC))
 @example(date(2030, 10, 27), 0, 150, "Europe/Paris", datetime(2030, 1, 1, tzinfo=UTC))

@@ -88,9 +88,8 @@ class Diary:
     def subscriptions(self, automation: dict[str, Any], **query: Any) -> dict[str, dict[str, Any]]:
         """Its subscriptions by the participants' names."""
         found = self.tenant.call("GET", f"{self.path}/{automation['id']}/subscriptions", 200, params=query)["data"]
-        names = {str(self.club.participant_id(name)): name for name in "abc"}
         assert len({row["participant_id"] for row in found}) == len(found)
-        return {names[row["participant_id"]]: row for row in found}
+        return {self.tenant.get(f"/v1/participants/{row['participant_id']}")["external_id"]: row for row in found}
 
     def events(self, automation: dict[str, Any], wanted: int = 0, timeout_seconds: float = 40.0) -> list[dict[str, Any]]:
         """Its events, oldest first, once there are at least so many and all are processed."""

@@ -38,7 +38,17 @@ from workflows.signals import start_automation
 
 Flow = WorkflowHandle[Any, Any]
 # What differs between two automations that were treated alike.
-OWN = ("id", "name", "created_at", "updated_at", "trigger_at", "last_run_at", "execution_started_at", "execution_completed_at")
+OWN = (
+    "id",
+    "name",
+    "created_at",
+    "updated_at",
+    "trigger_at",
+    "last_run_at",
+    "execution_started_at",
+    "execution_completed_at",
+    "last_evaluated_at",
+)
 
 
 def ahead(seconds: float) -> str:
@@ -116,6 +126,17 @@ class TestSignals:
     def test_of_a_one_time(self, diary: Diary, stack: Stack, what: AutomationSignal) -> None:
         at = ahead(3600)
         self.both(diary, stack, lambda: diary.one_time(at), what)
+
+    @pytest.mark.parametrize("what", list(AutomationSignal))
+    def test_of_subscriptions(self, diary: Diary, stack: Stack, what: AutomationSignal) -> None:
+        self.both(diary, stack, lambda: diary.subscribe("INTERVAL", {"interval": "1h"}), what)
+
+    def test_a_refresh_evaluates(self, diary: Diary, stack: Stack) -> None:
+        made = diary.subscribe("INTERVAL", {"interval": "1h"})
+        assert diary.subscriptions(made).keys() == {"a", "b"}
+        diary.club.completed({}, "c")
+        assert signal(stack, made, AutomationSignal.REFRESH) is None
+        poll(lambda: diary.subscriptions(made).keys() == {"a", "b", "c"})
 
 
 @pytest.mark.parametrize("scope", ["program", "participants"])
