@@ -32,8 +32,9 @@ def assigned(tier: Tier, standing: Standing, level: Level, expires_at: datetime 
     """
     expiry = lifecycle_expiry(tier, level.key, now)
     if standing.level != level.key:
-        # with the first level period ends begin to concern the holder
-        return Standing(level.key, now, expires_at, expiry, standing.steps_done_through or now)
+        # with a level after base period ends begin to concern the holder, perhaps again: those that passed meanwhile never do
+        mark = None if standing.level is None else standing.steps_done_through
+        return Standing(level.key, now, expires_at, expiry, mark or now)
     if standing.expires_at == expires_at:
         return standing
     return replace(

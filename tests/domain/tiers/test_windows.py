@@ -23,6 +23,7 @@ from domain.tiers.definition import (
     Standing,
     Tier,
 )
+from domain.tiers.qualification import due_at, removed, requalified
 from domain.tiers.windows import Advance, Holdings, advance, first_marks, next_due, next_visit
 
 PROGRAM = UUID(int=9)
@@ -186,3 +187,17 @@ def test_raised_thresholds_and_new_lifecycles_count_from_their_own_time() -> Non
     assert seen(advance(harder, utc(2031)))[0] == "silver"
     young = replace(start, tiers=(replace(club(), lifecycle_started_at=utc(2035)),), standings={})
     assert next_due(young) == utc(2036)
+
+
+def test_period_ends_that_passed_at_base_without_a_counter_stay_passed() -> None:
+    """Who had a level once and comes back with a counter and a level in one event starts anew."""
+    tier, back = club(), utc(2033, 3)
+    gone = at_level(tier, "silver", utc(2030, 3), 0)
+    base = removed(advance(replace(gone, counters={}), utc(2031, 7)).holdings.standing(tier))
+    idle = advance(Holdings((tier,), {tier.id: base}, {}, JOINED), back)
+    assert idle.lowerings == ()
+    now_gold = requalified(tier, idle.holdings.standing(tier), {"points": Decimal(1300)}, back)
+    holdings = replace(idle.holdings, standings={tier.id: now_gold}, counters={"points": Counter(Decimal(1300))})
+    assert (due_at(tier, now_gold), next_due(holdings)) == (utc(2034), utc(2034))
+    assert seen(advance(holdings, utc(2033, 12))) == ("gold", utc(2034), "1300")
+    assert seen(advance(holdings, utc(2034))) == ("gold", utc(2035), "300")
