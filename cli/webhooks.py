@@ -1,6 +1,7 @@
 """`openscrip webhooks listen`: a receiver on this machine that verifies what it gets and shows it, for trying things out."""
 
 import json
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -88,6 +89,9 @@ def run(*, port: int, register: bool, secret: str | None, events: list[str], sta
     """Listen until Ctrl-C; with `register` the running server posts here meanwhile."""
     console = Console(highlight=False, soft_wrap=True)
     listener = Listener(console.print, secret, status)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # both, and also where a shell started it in the background without them: the endpoint must be deleted again
+        signal.signal(number, signal.default_int_handler)
     with _serving(listener, port) as server, suppress(KeyboardInterrupt):
         url = f"http://127.0.0.1:{server.server_port}/"
         console.print(f"listening on [bold]{url}[/bold], Ctrl-C ends it")
