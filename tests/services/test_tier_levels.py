@@ -91,9 +91,9 @@ def test_changes_are_told_before_their_event(shop: Shop) -> None:
     for _ in range(10):
         shop.send()
     shop.drain_all()
-    types = [type_ for type_, _ in messages(shop)]
+    types = [type_ for type_, _ in messages(shop, "")]
     assert types == [*[COMPLETED] * 4, CHANGED, *[COMPLETED] * 5, CHANGED, COMPLETED]
-    assert [data["to_level"] for type_, data in messages(shop) if type_ == CHANGED] == ["bronze", "silver"]
+    assert [data["to_level"] for type_, data in messages(shop, "") if type_ == CHANGED] == ["bronze", "silver"]
 
 
 def test_who_does_not_subscribe_hears_nothing(shop: Shop) -> None:
@@ -101,7 +101,7 @@ def test_who_does_not_subscribe_hears_nothing(shop: Shop) -> None:
     for _ in range(5):
         shop.send()
     shop.drain_all()
-    assert {type_ for type_, _ in messages(shop)} == {COMPLETED}
+    assert {type_ for type_, _ in messages(shop, "")} == {COMPLETED}
     assert held(shop) == {"ann": "bronze"}
 
 
@@ -112,7 +112,7 @@ def test_a_failing_event_leaves_nothing(shop: Shop) -> None:
     )
     shop.send("ann", {"fail": True})
     shop.drain_all()
-    assert (held(shop), last_changes(shop), messages(shop)) == ({}, {}, [])
+    assert (held(shop), last_changes(shop), messages(shop, "")) == ({}, {}, [])
 
 
 def test_a_changed_tier_counts_from_the_next_batch_on(shop: Shop) -> None:
