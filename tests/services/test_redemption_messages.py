@@ -162,8 +162,8 @@ class TestTargets:
         _spend(counter, other, "4")
         before = len(told(counter))
         counter.reverse(key)
-        assert types(counter)[:2] == [COMPLETED, CREDITED]
-        arrived = told(counter)[1][1]
+        assert types(counter)[:3] == ["participant.created", COMPLETED, CREDITED]
+        arrived = told(counter)[2][1]
         assert (arrived["participant_id"], arrived["amount"], arrived["action_type"]) == (str(other), "10.00", "REDEMPTION")
         assert arrived["redemption_id"] == str(key.redemption_id)
         assert types(counter)[before:] == [FAILED, REVERSED, CREDITED, DEBITED]

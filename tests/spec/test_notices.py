@@ -12,7 +12,8 @@ from runtime.embedded import EmbeddedPostgres, EmbeddedTemporal
 from tests.support.client import new_tenant
 from tests.support.databases import make_database
 from tests.support.message_book import assert_fits
-from tests.support.outbox import make_endpoint, recorded
+from tests.support.outbox import recorded
+from tests.support.receiver import receive
 from tests.support.stack import Stack, run_stack
 from tests.support.till import Till
 
@@ -35,9 +36,9 @@ class Watched(Till):
 
     machine: Stack
 
-    def listen(self, machine: Stack) -> None:
+    def listen(self, machine: Stack, url: str) -> None:
         self.machine = machine
-        make_endpoint(machine.database, UUID(str(self.api.organization_id)), "*")
+        self.api.post("/v1/webhook-endpoints", {"url": url, "enabled_events": ["*"]}, 201)
 
     def set_days(self, days: int | None) -> None:
         self.api.patch(f"/v1/assets/{self.asset('MILES')}", {"expiry_notice_days": days})
@@ -59,12 +60,13 @@ class Watched(Till):
 
 @pytest.fixture
 def watched(machine: Stack) -> Iterator[Watched]:
-    found = Watched(new_tenant(machine.database, machine.base_url))
-    found.listen(machine)
-    found.set_days(7)
-    yield found
-    found.require_sound(machine.database)
-    found.api.http.close()
+    with receive() as receiver:
+        found = Watched(new_tenant(machine.database, machine.base_url))
+        found.listen(machine, receiver.url)
+        found.set_days(7)
+        yield found
+        found.require_sound(machine.database)
+        found.api.http.close()
 
 
 @pytest.mark.example("webhooks.md", 13)
