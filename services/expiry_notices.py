@@ -79,8 +79,7 @@ def _next_page(conn: Connection, midnight: datetime, limit: int) -> _Page | None
     after = None if place is None else place.asset_id
     while asset is not None or place is not None:
         if asset is not None:
-            last_day = midnight.date() + asset.notice_days * DAY
-            places = rows.next_places(conn, midnight, asset.terms.id, last_day, place, limit)
+            places = rows.next_places(conn, midnight, asset.terms.id, asset.notice_days, place, limit)
             if places:
                 return _Page(asset, places)
             after = asset.terms.id

@@ -1,7 +1,7 @@
 """Lots to announce before they expire, and how far the announcing is (webhooks.md 5.13).
 
-A lot's day is the UTC day of its expiry; `last_day` is the last one within reach of a midnight: its own, and so many further
-ones as the asset has days of notice. What was made after the midnight, or expires by it, isn't its business.
+A lot's day is the UTC day of its expiry. Within reach of a midnight are the day that it begins, and so many further ones as the
+asset has days of notice. What was made after the midnight, or expires by it, isn't its business.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -120,21 +120,22 @@ def _asset(conn: Connection, condition: str, values: Mapping[str, object]) -> No
 
 
 def next_places(
-    conn: Connection, midnight: datetime, asset_id: UUID, last_day: date, after: Place | None, limit: int
+    conn: Connection, midnight: datetime, asset_id: UUID, notice_days: int, after: Place | None, limit: int
 ) -> list[Place]:
     """The next places of an asset with something to announce."""
     is_later = "" if after is None else f"AND ({_DAY}, l.holder_id) > (%(day)s, %(holder)s)"
     rows = conn.execute(
         f"""
         SELECT DISTINCT {_DAY} AS day, l.holder_id FROM lots l
-        WHERE l.asset_id = %(asset)s AND {_OPEN} AND {_DAY} BETWEEN %(today)s AND %(last)s AND {_AT} {is_later}
+        WHERE l.asset_id = %(asset)s AND {_OPEN} AND {_DAY} BETWEEN %(today)s AND %(today)s::date + %(days)s::integer
+          AND {_AT} {is_later}
         ORDER BY day, l.holder_id LIMIT %(limit)s
         """,
         {
             "asset": asset_id,
             "midnight": midnight,
             "today": midnight.date(),
-            "last": last_day,
+            "days": notice_days,
             "limit": limit,
             "day": None if after is None else after.day,
             "holder": None if after is None else after.holder_id,

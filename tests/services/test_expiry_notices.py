@@ -400,10 +400,8 @@ def test_it_reads_what_is_near_by_an_index(notices: Notices) -> None:
         with plans_of(conn) as executed:
             for _ in range(4):
                 assert rows.next_asset(conn, midnight, None) is None
-                assert rows.next_places(conn, midnight, asset, notices.calendar.at(8).date(), None, 50) == []
-                assert (
-                    rows.next_places(conn, midnight, asset, midnight.date(), rows.Place(asset, midnight.date(), asset), 50) == []
-                )
+                assert rows.next_places(conn, midnight, asset, 7, None, 50) == []
+                assert rows.next_places(conn, midnight, asset, 0, rows.Place(asset, midnight.date(), asset), 50) == []
                 assert rows.mark(conn, midnight, [rows.Place(asset, midnight.date(), asset)]) == []
                 assert rows.next_day(conn, midnight) is not None
                 assert rows.count_days(conn, midnight, midnight.date(), 10) == 0
