@@ -44,6 +44,7 @@ REDEMPTION_AIM = 30.0
 class Run:
     """One round of a figure; seconds from the first request until all of its events are posted; CPU seconds by kind.
 
+    `sealing_seconds` later their entries were sealed, too; the CPU seconds include it.
     `yardstick` is the number of the pgbench round just before it, from 0; the next one is just after it.
     """
 
@@ -52,6 +53,7 @@ class Run:
     seconds: float
     sending_seconds: float
     answer_p50_ms: float
+    sealing_seconds: float
     cpu: dict[str, float]
 
     @property
@@ -122,6 +124,11 @@ class Results:
         runs = self.runs.get(figure, [])
         return [run.rate / statistics.mean(self.pgbench_tps[run.yardstick : run.yardstick + 2]) for run in runs]
 
+    @property
+    def sealing_seconds(self) -> float:
+        """How long after the last event of a round its last entry was sealed, at most."""
+        return max((run.sealing_seconds for runs in self.runs.values() for run in runs), default=0.0)
+
     def missed(self) -> list[Figure]:
         """Figures that were measured and miss the budget of today."""
         missed = [figure for figure, budget in BUDGETS.items() if self.runs.get(figure) and self.ratio(figure) < budget.now]
@@ -174,6 +181,7 @@ class Results:
             else asdict(self.redemptions) | {"ratio_to_bare": round(self.redemptions.ratio, 2)},
             "rules_to_batch": self.rules_to_batch(),
             "deadlocks": self.deadlocks,
+            "sealing_seconds": round(self.sealing_seconds, 2),
             "missed": self.missed(),
             "seconds": round(self.seconds, 1),
         }

@@ -253,6 +253,17 @@ CREATE TABLE public.enrollments (
     updated_at timestamp with time zone NOT NULL,
     CONSTRAINT enrollments_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'FROZEN'::text, 'LOCKED'::text, 'CLOSED'::text])))
 );
+CREATE TABLE public.entry_seals (
+    organization_id uuid NOT NULL,
+    sequence_number bigint NOT NULL,
+    entry_id uuid NOT NULL,
+    previous_hash bytea NOT NULL,
+    entry_hash bytea NOT NULL,
+    sealed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT entry_seals_entry_hash_check CHECK ((length(entry_hash) = 32)),
+    CONSTRAINT entry_seals_previous_hash_check CHECK ((length(previous_hash) = 32)),
+    CONSTRAINT entry_seals_sequence_number_check CHECK ((sequence_number > 0))
+);
 CREATE TABLE public.event_identities (
     id uuid NOT NULL,
     created_at timestamp with time zone NOT NULL
@@ -867,6 +878,13 @@ CREATE TABLE public.tiers (
     CONSTRAINT tiers_check1 CHECK (((lifecycle IS NULL) = (lifecycle_started_at IS NULL))),
     CONSTRAINT tiers_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'ARCHIVED'::text])))
 );
+CREATE TABLE public.unsealed_entries (
+    organization_id uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    entry_id uuid NOT NULL,
+    noted_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000');
 CREATE TABLE public.wallets (
     program_id uuid NOT NULL,
     asset_id uuid NOT NULL,
@@ -1016,6 +1034,8 @@ ALTER TABLE ONLY public.deployment
     ADD CONSTRAINT deployment_pkey PRIMARY KEY (singleton);
 ALTER TABLE ONLY public.enrollments
     ADD CONSTRAINT enrollments_pkey PRIMARY KEY (participant_id, program_id);
+ALTER TABLE ONLY public.entry_seals
+    ADD CONSTRAINT entry_seals_pkey PRIMARY KEY (organization_id, sequence_number);
 ALTER TABLE ONLY public.event_identities
     ADD CONSTRAINT event_identities_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.event_outcomes
@@ -1100,6 +1120,8 @@ ALTER TABLE ONLY public.tiers
     ADD CONSTRAINT tiers_key UNIQUE (program_id, key);
 ALTER TABLE ONLY public.tiers
     ADD CONSTRAINT tiers_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.unsealed_entries
+    ADD CONSTRAINT unsealed_entries_pkey PRIMARY KEY (organization_id, created_at, entry_id);
 ALTER TABLE ONLY public.wallets
     ADD CONSTRAINT wallets_pkey PRIMARY KEY (program_id, asset_id);
 ALTER TABLE ONLY public.webhook_deliveries
@@ -1132,6 +1154,7 @@ CREATE UNIQUE INDEX automations_name ON public.automations USING btree (program_
 CREATE INDEX automations_program ON public.automations USING btree (program_id, created_at, id);
 CREATE INDEX balances_due ON public.balances USING btree (next_due_at) WHERE (next_due_at IS NOT NULL);
 CREATE INDEX enrollments_program ON public.enrollments USING btree (program_id, enrolled_at, participant_id);
+CREATE UNIQUE INDEX entry_seals_entry ON public.entry_seals USING btree (entry_id);
 CREATE INDEX event_outcomes_failed ON ONLY public.event_outcomes USING btree (organization_id, program_id, created_at, event_id) WHERE (status = 'FAILED'::text);
 CREATE INDEX event_outcomes_other_organization_id_program_id_created_at__idx ON public.event_outcomes_other USING btree (organization_id, program_id, created_at, event_id) WHERE (status = 'FAILED'::text);
 CREATE UNIQUE INDEX event_queue_event ON public.event_queue USING btree (event_id);
@@ -1223,6 +1246,7 @@ ALTER INDEX public.webhook_deliveries_first ATTACH PARTITION public.webhook_deli
 ALTER INDEX public.webhook_deliveries_sending ATTACH PARTITION public.webhook_deliveries_other_webhook_endpoint_id_sending_until_idx;
 ALTER INDEX public.webhook_messages_pkey ATTACH PARTITION public.webhook_messages_other_pkey;
 CREATE TRIGGER budget_periods_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.budget_periods FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+CREATE TRIGGER entry_seals_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.entry_seals FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 CREATE TRIGGER journal_entries_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.journal_entries FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 CREATE TRIGGER postings_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.postings FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 CREATE TRIGGER postings_zero_sum AFTER INSERT ON public.postings REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION public.require_zero_sum();

@@ -31,7 +31,7 @@ class PostingRow:
 
 @dataclass(slots=True)
 class EntryRow:
-    """One journal entry; its postings in the order written."""
+    """One journal entry, with its seal, if it has one, in lower-case hex; its postings in the order written."""
 
     id: UUID
     action_type: str
@@ -42,6 +42,9 @@ class EntryRow:
     rule_id: UUID | None
     created_by_api_key_id: UUID | None
     reference_id: str | None
+    sequence_number: int | None
+    previous_hash: str | None
+    entry_hash: str | None
     created_at: datetime
     postings: list[PostingRow] = field(default_factory=list)
 
@@ -87,7 +90,9 @@ _POSTING_CONDITIONS = {
 }
 _BY_POSTING = (SortColumn("p.created_at"), SortColumn("p.entry_id", "uuid"))
 _COLUMNS = """e.id, e.action_type, e.program_id, g.name AS program_name, e.description, e.event_id, e.rule_id,
-    e.created_by_api_key_id, e.reference_id, e.created_at"""
+    e.created_by_api_key_id, e.reference_id, e.created_at, s.sequence_number, encode(s.previous_hash, 'hex') AS previous_hash,
+    encode(s.entry_hash, 'hex') AS entry_hash"""
+_JOINED = "JOIN programs g ON g.id = e.program_id LEFT JOIN entry_seals s ON s.entry_id = e.id"
 
 
 def page(conn: Connection, organization_id: UUID, wanted: EntryFilter, keyset: Keyset) -> Slice[EntryRow]:
@@ -114,7 +119,7 @@ def page(conn: Connection, organization_id: UUID, wanted: EntryFilter, keyset: K
         # Planned for its values each time: a generic plan sorts all that a holder, a rule or a type has.
         rows = cursor.execute(
             f"""
-            SELECT {distinct} {_COLUMNS} FROM {source} JOIN programs g ON g.id = e.program_id
+            SELECT {distinct} {_COLUMNS} FROM {source} {_JOINED}
             WHERE {" AND ".join(about_entry)} ORDER BY {keyset.order_sql()} LIMIT {keyset.fetch}
             """,
             parameters | given | {"organization": organization_id},
@@ -129,7 +134,7 @@ def of_event(conn: Connection, organization_id: UUID, event_id: UUID) -> list[En
     """All entries that an event made, in ledger order."""
     with conn.cursor(row_factory=class_row(EntryRow)) as cursor:
         rows = cursor.execute(
-            f"SELECT {_COLUMNS} FROM journal_entries e JOIN programs g ON g.id = e.program_id"
+            f"SELECT {_COLUMNS} FROM journal_entries e {_JOINED}"
             " WHERE e.event_id = %s AND e.organization_id = %s ORDER BY e.created_at, e.id",
             [event_id, organization_id],
         ).fetchall()
@@ -141,8 +146,7 @@ def find(conn: Connection, organization_id: UUID, entry_id: UUID) -> EntryRow | 
     """One entry of the organization."""
     with conn.cursor(row_factory=class_row(EntryRow)) as cursor:
         row = cursor.execute(
-            f"SELECT {_COLUMNS} FROM journal_entries e JOIN programs g ON g.id = e.program_id"
-            " WHERE e.id = %s AND e.organization_id = %s",
+            f"SELECT {_COLUMNS} FROM journal_entries e {_JOINED} WHERE e.id = %s AND e.organization_id = %s",
             [entry_id, organization_id],
         ).fetchone()
     if row is not None:

@@ -68,8 +68,13 @@ def _upsert(table: str, keys: Sequence[str], columns: dict[str, str]) -> _Write:
     return _insert(table, columns, guard)
 
 
-_ENTRIES = _insert(
-    "journal_entries",
+# Entries are unsealed from the moment they exist: one statement says both.
+_ENTRIES = _write(
+    """
+    WITH written AS (
+        INSERT INTO journal_entries ({columns}) SELECT * FROM {arrays} RETURNING organization_id, created_at, id
+    ) INSERT INTO unsealed_entries (organization_id, created_at, entry_id) SELECT * FROM written
+    """,
     {
         "id": "uuid",
         "organization_id": "uuid",

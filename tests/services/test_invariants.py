@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlmodel import Session
 
+from activities.ledger_seal import Sealer
 from db.session import Database, psycopg_of
 from runtime.embedded import EmbeddedPostgres
 from services.invariants import ALL, Window, violations
@@ -71,6 +72,15 @@ TAMPERED = {
         AND ordinal = 0""": {"redemption_lots_match"},
     f"UPDATE rewards SET redeemed_count = redeemed_count - 1 WHERE {OWN}": {"stock_matches"},
     f"UPDATE reward_units SET units = units + 1 WHERE reward_id IN (SELECT id FROM rewards WHERE {OWN})": {"stock_matches"},
+    f"UPDATE postings SET amount = 2 * amount WHERE {OWN} AND entry_id = (SELECT id FROM journal_entries WHERE {OWN} LIMIT 1)": {
+        "hash_chain"
+    },
+    f"UPDATE journal_entries SET description = 'Gift' WHERE {OWN} AND action_type = 'FUND'": {"hash_chain"},
+    f"UPDATE entry_seals SET entry_hash = sha256('x') WHERE {OWN} AND sequence_number = 3": {"hash_chain"},
+    f"UPDATE entry_seals SET sequence_number = 99 WHERE {OWN} AND sequence_number = 3": {"hash_chain"},
+    f"DELETE FROM entry_seals WHERE {OWN} AND sequence_number > 3": {"seals_complete"},
+    f"""INSERT INTO unsealed_entries SELECT organization_id, created_at, id, now() - interval '61 s' FROM journal_entries
+        WHERE {OWN} AND action_type = 'FUND'""": {"unsealed_entries", "seals_complete"},
     f"UPDATE idempotency_keys SET program_id = organization_id WHERE {OWN}": {"keys_once"},
 }
 
@@ -83,7 +93,9 @@ def store(postgres: EmbeddedPostgres) -> Iterator[Database]:
 
 @pytest.fixture(scope="module")
 def books(store: Database) -> FullBooks:
-    return FullBooks(store)
+    made = FullBooks(store)
+    Sealer(store).round()
+    return made
 
 
 @pytest.fixture(scope="module")

@@ -1,20 +1,20 @@
 """Checks of entries and postings by themselves (ledger.md, invariants 1, 2, 3, 11)."""
 
-from db.repositories.invariants.check import HOLDERS, Check
+from db.repositories.invariants.check import HOLDERS, QueryCheck
 
 _ACCOUNT = "PARTITION BY entity_id, asset_id, pair_program_id"
 
-POSTINGS_BALANCED = Check(
+POSTINGS_BALANCED = QueryCheck(
     "postings_balanced",
     "each entry sums to zero per asset",
     "SELECT entry_id, asset_id, sum(amount) AS excess FROM postings GROUP BY entry_id, asset_id HAVING sum(amount) <> 0",
 )
-VALUE_CONSERVATION = Check(
+VALUE_CONSERVATION = QueryCheck(
     "value_conservation",
     "all accounts of an asset sum to zero",
     "SELECT asset_id, sum(amount) AS excess FROM postings GROUP BY asset_id HAVING sum(amount) <> 0",
 )
-ENTRIES_COMPLETE = Check(
+ENTRIES_COMPLETE = QueryCheck(
     "entries_complete",
     "each entry has postings, and each posting an entry of its organization, program and time",
     """
@@ -23,7 +23,7 @@ ENTRIES_COMPLETE = Check(
     WHERE p.id IS NULL OR e.id IS NULL OR p.created_at <> e.created_at OR p.program_id <> e.program_id
     """,
 )
-AMOUNTS_SCALED = Check(
+AMOUNTS_SCALED = QueryCheck(
     "amounts_scaled",
     "no posting has more decimals than its asset",
     """
@@ -31,7 +31,7 @@ AMOUNTS_SCALED = Check(
     WHERE a.id IS NULL OR p.amount <> round(p.amount, a.scale)
     """,
 )
-RUNNING_BALANCES = Check(
+RUNNING_BALANCES = QueryCheck(
     "running_balances",
     "each posting's running balances and number follow from those before on its account",
     f"""
@@ -46,7 +46,7 @@ RUNNING_BALANCES = Check(
     ORDER BY account_seq
     """,
 )
-POSTINGS_NUMBERED = Check(
+POSTINGS_NUMBERED = QueryCheck(
     "postings_numbered",
     "postings of holders and wallets, and only they, have a number and running balances",
     f"""
@@ -55,7 +55,7 @@ POSTINGS_NUMBERED = Check(
        OR (account_seq IS NULL) <> (balance_after IS NULL) OR (account_seq IS NULL) <> (total_after IS NULL)
     """,
 )
-NEVER_NEGATIVE = Check(
+NEVER_NEGATIVE = QueryCheck(
     "never_negative",
     "wallets, HELD and DEFERRED are never below zero",
     """
@@ -63,7 +63,7 @@ NEVER_NEGATIVE = Check(
     WHERE balance_after < 0 AND (entity_type = 'PROGRAM' OR bucket <> 'AVAILABLE')
     """,
 )
-TIMES_RISE = Check(
+TIMES_RISE = QueryCheck(
     "times_rise",
     "times rise strictly along each account",
     f"""
@@ -73,7 +73,7 @@ TIMES_RISE = Check(
     ) AS line WHERE entry_id <> before AND created_at <= earlier
     """,
 )
-MOVES_CONSERVE = Check(
+MOVES_CONSERVE = QueryCheck(
     "moves_conserve",
     "moves between buckets leave what each holder has; a void, settle or transfer what all have together",
     f"""
