@@ -81,7 +81,7 @@ class TestBench:
 
 def check_figures(found: dict[str, Any]) -> None:
     assert found["pgbench"]["tps"] > 0
-    assert set(found["figures"]) == {"batch", "rules", "single", "webhooks", "baseline"}
+    assert set(found["figures"]) == {"batch", "rules", "scarce", "single", "webhooks", "baseline"}
     assert found["figures"]["batch"]["rounds"][0]["events"] == 200
     for figure in found["figures"].values():
         assert figure["events_per_second"] > 0
@@ -117,11 +117,12 @@ class TestResults:
 
     def test_many_rules_are_held_against_few(self) -> None:
         fast = results_of([100.0] * 5, batch=[1.0, 1.0], rules=[1.5, 1.25])
-        assert fast.rules_to_batch() == pytest.approx(0.7333, abs=0.001)
+        assert fast.share_of_batch(Figure.RULES) == pytest.approx(0.7333, abs=0.001)
         assert fast.missed() == []
         slow = results_of([100.0] * 5, batch=[1.0, 1.0], rules=[2.0, 2.0])
         assert slow.missed() == [Figure.RULES]
-        assert results_of([100.0, 100.0], rules=[2.0]).rules_to_batch() is None
+        assert results_of([100.0] * 5, batch=[1.0, 1.0], scarce=[1.7, 1.7]).missed() == [Figure.SCARCE]
+        assert results_of([100.0, 100.0], rules=[2.0]).share_of_batch(Figure.RULES) is None
 
     def test_processor_time_is_per_event(self) -> None:
         assert results_of([1.0], single=[1.0]).cpu_per_event(Figure.SINGLE) == {"api": pytest.approx(0.5)}
