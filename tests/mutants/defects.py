@@ -22,14 +22,14 @@ DEFECTS = (
         "domain/money.py",
         "rounding=ROUND_HALF_UP)",
         'rounding="ROUND_HALF_EVEN")',
-        "tests/domain/ledger",
+        "tests/domain/test_money.py",
     ),
     Defect(
         "a credit is rounded twice",
         "domain/money.py",
         "return value.quantize(_UNITS[scale], context=CONTEXT)",
         "return value.quantize(_UNITS[min(scale + 1, MAX_SCALE)], context=CONTEXT).quantize(_UNITS[scale], context=CONTEXT)",
-        "tests/domain/processing tests/domain/ledger tests/spec/test_money_actions.py",
+        "tests/domain/test_money.py",
     ),
     Defect(
         "a posting of a transfer is dropped",

@@ -50,7 +50,7 @@ def copy_tree(target: Path) -> None:
 def run_tests(tree: Path, tests: Sequence[str]) -> tuple[int, str]:
     """Exit code and output of pytest, which stops at the first failure. Never from stale byte code."""
     command = [".venv/bin/python", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=line", *tests]
-    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "HYPOTHESIS_PROFILE": "unshrunk"}
     try:
         done = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=SECONDS, check=False, env=environment)
     except subprocess.TimeoutExpired as error:
