@@ -42,11 +42,12 @@ def waiting_organizations(conn: Connection) -> list[UUID]:
     rows = conn.execute(
         """
         WITH RECURSIVE found AS (
-            SELECT min(organization_id) AS id FROM unsealed_entries
+            (SELECT organization_id AS id FROM unsealed_entries ORDER BY organization_id LIMIT 1)
             UNION ALL
-            SELECT (SELECT min(u.organization_id) FROM unsealed_entries u WHERE u.organization_id > found.id)
-            FROM found WHERE found.id IS NOT NULL
-        ) SELECT id FROM found WHERE id IS NOT NULL
+            SELECT next.organization_id FROM found, LATERAL (
+                SELECT organization_id FROM unsealed_entries u WHERE u.organization_id > found.id
+                ORDER BY organization_id LIMIT 1) AS next
+        ) SELECT id FROM found
         """
     )
     return [row[0] for row in rows]

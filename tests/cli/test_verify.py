@@ -12,7 +12,6 @@ import psycopg
 import pytest
 import typer
 
-from activities.ledger_seal import Sealer
 from cli import verify
 from cli.local import ROOT
 from db.session import Database
@@ -20,6 +19,7 @@ from domain.errors import NotFound
 from runtime.embedded import EmbeddedPostgres
 from tests.services.full_books import FullBooks
 from tests.support.databases import make_database
+from tests.support.sealing import seal_all
 
 OWN = "organization_id = %(organization)s"
 LOT = f"{OWN} AND status = 'AVAILABLE'"
@@ -49,8 +49,7 @@ def store(postgres: EmbeddedPostgres) -> Iterator[Database]:
 @pytest.fixture(scope="module")
 def books(store: Database) -> FullBooks:
     made = FullBooks(store)
-    while Sealer(store).round():
-        pass
+    seal_all(store)
     return made
 
 

@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 from sqlmodel import Session
 
-from activities.ledger_seal import Sealer
 from db.session import Database, psycopg_of
 from runtime.embedded import EmbeddedPostgres
 from services.invariants import ALL, Window, violations
 from tests.services.full_books import FullBooks
 from tests.support.databases import make_database
+from tests.support.sealing import seal_all
 
 OWN = "organization_id = %(organization)s"
 HOLDER = "entity_type = 'PARTICIPANT'"
@@ -94,7 +94,7 @@ def store(postgres: EmbeddedPostgres) -> Iterator[Database]:
 @pytest.fixture(scope="module")
 def books(store: Database) -> FullBooks:
     made = FullBooks(store)
-    Sealer(store).round()
+    seal_all(store)
     return made
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from activities.ledger_seal import Sealer
 from db.session import Database
 from tests.api.routes.money import Money
 from tests.support.client import Tenant
+from tests.support.sealing import seal_all
 
 PATH = "/v1/reports/integrity"
 OWN = "organization_id = %(organization)s"
@@ -25,15 +25,9 @@ def money(api: Tenant, database: Database) -> Money:
     made.hold("MILES", "40")
     made.credit("PROMO", "10.00")
     made.credit("USD", "10.00")
-    seal(database)
+    seal_all(database)
     made.debit("USD", "1.00")
     return made
-
-
-def seal(database: Database) -> None:
-    sealer = Sealer(database)
-    while sealer.round():
-        pass
 
 
 @contextmanager
