@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
@@ -24,6 +25,9 @@ log = structlog.get_logger(__name__)
 SLICE_SECONDS = 10.0
 # Between two looks when nothing is left: an entry is sealed at the look after the next one.
 PAUSE_SECONDS = 0.3
+BEAT_SECONDS = 1.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +43,19 @@ class SealActivities:
         run = Sealer(self.database)
         deadline = time.monotonic() + self.slice_seconds
         while time.monotonic() < deadline and not activity.is_worker_shutdown():
-            more = await asyncio.to_thread(run.round)
-            activity.heartbeat(run.report.entries)
-            if not more:
+            if not await _beating(run.round):
                 await asyncio.sleep(PAUSE_SECONDS)
-        return await asyncio.to_thread(run.finish)
+        return await _beating(run.finish)
+
+
+async def _beating(work: Callable[[], T]) -> T:
+    """Work on a thread, and heartbeat meanwhile: a round over many organizations may take long."""
+    task = asyncio.create_task(asyncio.to_thread(work))
+    activity.heartbeat()
+    while not task.done():
+        await asyncio.wait({task}, timeout=BEAT_SECONDS)
+        activity.heartbeat()
+    return task.result()
 
 
 @dataclass(slots=True)
@@ -56,9 +68,8 @@ class Sealer:
 
     def round(self) -> bool:
         """Seal a page of each organization; whether some of them may have more."""
-        until, waiting = transact(
-            self.database, lambda session: (self.horizon.look(session), sealing.waiting_organizations(session))
-        )
+        waiting = transact(self.database, sealing.waiting_organizations)
+        until = transact(self.database, self.horizon.look) if waiting else None
         return until is not None and self._seal(until, waiting)
 
     def finish(self) -> SealReport:

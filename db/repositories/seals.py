@@ -21,10 +21,13 @@ class Mark:
 
 
 def mark(conn: Connection) -> Mark:
-    """A mark of now. Entries are dated after their transaction's first write, which is what gives it its number."""
-    # two statements: the moment must come before the snapshot
+    """A mark of now. Entries are dated after their transaction's first write, which is what gives it its number.
+
+    The mark takes a number itself: a snapshot doesn't know the numbers of those that began after the last one that is over.
+    """
+    # two statements: the moment must come before the number
     moment = conn.execute("SELECT openscrip_now()").fetchone()
-    xid = conn.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").fetchone()
+    xid = conn.execute("SELECT pg_current_xact_id()::text::bigint").fetchone()
     assert moment is not None
     assert xid is not None
     return Mark(moment[0], xid[0])
