@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.errors import BadRequest, Fault, LevelConflict
+from domain.event_data import is_same_json
 from domain.tiers.definition import Level, Tier
 from domain.tiers.stored import Json, lifecycle_of, qualification_of
 
@@ -95,7 +96,9 @@ def changed(old: TierRecord, changes: Mapping[str, Any], now: datetime, new_id: 
     if faults:
         raise BadRequest(faults)
     new = replace(old, **values)
-    return old if new == old else replace(new, updated_at=now)
+    # a level that changed is another object, even where it compares equal
+    is_same = new == old and all(level is known for level, known in zip(new.levels, old.levels, strict=True))
+    return old if is_same else replace(new, updated_at=now)
 
 
 def require_ranks(levels: Sequence[LevelRecord]) -> None:
@@ -139,7 +142,8 @@ def _changed_level(old: LevelRecord, given: Mapping[str, Any], now: datetime) ->
     elif "qualification" in sent:
         sent["qualification"] = sent["qualification"] or None
     new = replace(old, **sent)
-    return old if new == old else replace(new, updated_at=now)
+    is_same = new == old and is_same_json(new.benefits, old.benefits)
+    return old if is_same else replace(new, updated_at=now)
 
 
 def _optional(given: Mapping[str, Any]) -> dict[str, Any]:
