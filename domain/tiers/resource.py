@@ -59,6 +59,7 @@ class TierRecord:
     lifecycle_started_at: datetime | None = None
     status: TierStatus = TierStatus.ACTIVE
     archived_at: datetime | None = None
+    lifecycle_number: int = 0
 
     def definition(self) -> Tier:
         """The tier as rules and windows see it."""
@@ -70,6 +71,7 @@ class TierRecord:
             lifecycle=None if self.lifecycle is None else lifecycle_of(self.lifecycle),
             lifecycle_started_at=self.lifecycle_started_at,
             is_archived=self.status is TierStatus.ARCHIVED,
+            lifecycle_number=self.lifecycle_number,
         )
 
 
@@ -92,6 +94,7 @@ def changed(old: TierRecord, changes: Mapping[str, Any], now: datetime, new_id: 
     lifecycle = changes.get("lifecycle")
     if lifecycle is not None and (lifecycle or None) != old.lifecycle:
         values |= {"lifecycle": lifecycle or None, "lifecycle_started_at": now if lifecycle else None}
+        values["lifecycle_number"] = old.lifecycle_number + 1
     faults = list(min_level_faults(lifecycle, {level.key for level in values.get("levels", old.levels)}))
     if faults:
         raise BadRequest(faults)
