@@ -68,6 +68,11 @@ WEBHOOKS_AT_ONCE = 64
 WEBHOOK_CONNECTIONS = 4
 
 
+def activity_slots(settings: Settings) -> int:
+    """As many as the pool has connections, and one for sealing: it is always under way, and needs a connection only at times."""
+    return settings.database_pool_size + 1
+
+
 def build_worker(
     client: Client, database: Database, settings: Settings, lanes: int, executor: ThreadPoolExecutor, deliveries: Sender
 ) -> Worker:
@@ -115,8 +120,7 @@ def build_worker(
             clock.wake_sleepers,
         ],
         activity_executor=executor,
-        # sealing is always under way, and needs a connection only now and then
-        max_concurrent_activities=settings.database_pool_size + 1,
+        max_concurrent_activities=activity_slots(settings),
         max_concurrent_local_activities=DRAINS_AT_ONCE,
         workflow_runner=sandbox_runner(),
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
@@ -182,7 +186,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
             Database(settings.require_database_url(), pool_size=WEBHOOK_CONNECTIONS).watched("webhooks")
         ) as outward,
         ThreadPoolExecutor(WEBHOOKS_AT_ONCE, "webhook") as callers,
-        ThreadPoolExecutor(settings.database_pool_size, "activity") as executor,
+        ThreadPoolExecutor(activity_slots(settings), "activity") as executor,
         ThreadPoolExecutor(REDEMPTIONS_AT_ONCE, "redemption") as redeemers,
     ):
         redemptions = redemption_worker(client, RedemptionActivities(database).all, redeemers)

@@ -116,16 +116,17 @@ def test_as_a_process(books: FullBooks) -> None:
     assert "ok      hash_chain" in done.stdout
 
 
-class TestExport:
-    @pytest.fixture(scope="class")
-    def exported(self, books: FullBooks, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        file = tmp_path_factory.mktemp("export") / "ledger.ndjson"
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("OPENSCRIP_DATABASE_URL", books.database.url)
-            done = cli("export", str(books.organization_id), "--output", str(file))
-        assert done.returncode == 0, done.stderr
-        return file
+@pytest.fixture(scope="module")
+def exported(books: FullBooks, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("export") / "ledger.ndjson"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENSCRIP_DATABASE_URL", books.database.url)
+        done = cli("export", str(books.organization_id), "--output", str(file))
+    assert done.returncode == 0, done.stderr
+    return file
 
+
+class TestExport:
     def test_a_third_party_verifies_it(self, exported: Path, books: FullBooks) -> None:
         lines = [json.loads(line) for line in exported.read_text(encoding="utf-8").splitlines()]
         with books.database.connection() as conn:

@@ -38,7 +38,7 @@ def till(tenant: Tenant) -> Till:
     made.participant = ann
     made.reverse(made.redeem("120", "MILES"), "20")
     made.participant = bob
-    made.act("forfeit", "MILES", amount="30")
+    made.act("forfeit", "MILES", amount="30", bucket="AVAILABLE")
     made.participant = ann
     made.debit("MILES", "10")
     return made
