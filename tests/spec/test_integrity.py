@@ -1,6 +1,8 @@
 """reporting.md 7 and ledger.md, Hash chain, over HTTP against the running product."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
 
@@ -68,13 +70,24 @@ def test_11_integrity(till: Till, stack: Stack) -> None:
     [last] = [entry for entry in till.api.get("/v1/journal-entries")["data"] if entry["sequence_number"] == 8]
     assert report["chain_head"] == {"hash": last["entry_hash"], "sequence_number": 8, "created_at": last["created_at"]}
     verify(till)
-    posting = last["postings"][0]["id"]
-    with psycopg.connect(stack.settings.require_database_url()) as owner:
-        owner.execute("SET session_replication_role = replica")
-        owner.execute("UPDATE postings SET amount = amount - 1 WHERE id = %s AND entry_id = %s", [posting, last["id"]])
-    report = till.api.get("/v1/reports/integrity")
+    with altered(stack, last["id"], last["postings"][0]["id"]):
+        report = till.api.get("/v1/reports/integrity")
     assert report["all_passed"] is False
     assert (report["checks"]["hash_chain"]["pass"], report["checks"]["hash_chain"]["violation_count"]) == (False, 1)
+    assert till.api.get("/v1/reports/integrity")["all_passed"] is True
+
+
+@contextmanager
+def altered(stack: Stack, entry_id: str, posting_id: str) -> Iterator[None]:
+    """A posting that somebody has changed in the database."""
+    statement = "UPDATE postings SET amount = amount + %s WHERE id = %s AND entry_id = %s"
+    with psycopg.connect(stack.settings.require_database_url(), autocommit=True) as owner:
+        owner.execute("SET session_replication_role = replica")
+        owner.execute(statement, [-1, posting_id, entry_id])
+        try:
+            yield
+        finally:
+            owner.execute(statement, [1, posting_id, entry_id])
 
 
 def verify(till: Till) -> None:
