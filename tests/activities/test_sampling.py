@@ -10,6 +10,7 @@ from activities import sampling
 from db.session import Database
 from tests.services.lane_world import Shop, make_shop
 from tests.services.outbox_world import endpoint
+from tests.support.sealing import seal_all
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def block(shop: Shop, id_: UUID, reason: str) -> None:
 
 
 def test_counts_what_waits_for_its_seal(shop: Shop) -> None:
-    change(shop, "DELETE FROM unsealed_entries")
+    seal_all(shop.database)
     sampling.sample(shop.database)
     assert (gauge("openscrip_unsealed_entries"), gauge("openscrip_sealing_lag_seconds")) == (0, 0)
     shop.rule(shop.world.credit())
