@@ -6,7 +6,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from temporalio.testing import ActivityEnvironment
 
+from activities.tiers import TierActivities
 from db.session import Database
 from runtime.ids import new_id
 from services import tier_standings, tiers
@@ -55,6 +57,12 @@ def change(shop: Shop, changes: Mapping[str, Any]) -> None:
 
 def renew(shop: Shop) -> None:
     tiers.bring_up_to_date(shop.database, shop.organization_id, shop.world.program_id, "club")
+
+
+def attend(shop: Shop) -> None:
+    """What the flow of the tier does."""
+    [tier_id] = [row[0] for row in shop.fetch("SELECT id FROM tiers WHERE organization_id = %s", shop.organization_id)]
+    ActivityEnvironment().run(TierActivities(shop.database).attend_tier, tier_id)
 
 
 def archive(shop: Shop) -> None:
@@ -165,6 +173,7 @@ def test_a_change_waits_for_batches_and_leaves_none_behind(shop: Shop, to: str) 
     changing.join(WAIT_SECONDS)
     assert not changing.is_alive()
     renew(shop)
+    attend(shop)
     [(level, expires_at, due_at)] = shop.fetch(
         "SELECT level_key, lifecycle_expires_at, next_due_at FROM tier_states WHERE organization_id = %s", shop.organization_id
     )
