@@ -233,6 +233,11 @@ def timed(session: Session, limit: int) -> list[TierKey]:
     return repository.some_timed(psycopg_of(session), limit)
 
 
+def is_anything_due(session: Session, until: datetime) -> bool:
+    """Whether something of a tier is due for somebody at a moment, which has come."""
+    return bool(repository.tiers_due(psycopg_of(session), until))
+
+
 def settle_everybody(database: Database, until: datetime, beat: Callable[[], None]) -> None:
     """Carry out everything that is due at a moment, which has come, and date it so; `beat` is called after each page."""
     while due := transact(database, lambda session: repository.tiers_due(psycopg_of(session), until)):
