@@ -2,18 +2,25 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 
+import psycopg
 import pytest
 
 from api.routes.automations import AUTOMATIONS
 from db.repositories import automation_records as records
 from db.repositories import automations as rows
+from db.repositories import evaluations
 from db.repositories.automation_records import AutomationFilter
+from db.repositories.ingest import enroll
+from db.repositories.processing import clock
 from db.session import APPLICATION_ROLE, Connection, Database
 from domain.automations import AutomationStatus, Source, TriggerType
 from runtime.embedded import EmbeddedPostgres
+from runtime.ids import new_id
 from services.paging import Keyset
 from tests.services.rule_world import World, make_organization, make_world
+from tests.support.bulk import make_participants
 from tests.support.databases import make_database
 from tests.support.plans import plans_of
 
@@ -76,3 +83,39 @@ def test_it_reads_by_an_index_within_the_budget(place: tuple[Database, World], n
         assert index in each.indexes, each.plan
         assert "automations" not in each.scanned
     assert min(each.milliseconds for each in executed) < BUDGET_MILLISECONDS
+
+
+def test_who_has_changed_is_found_without_a_look_at_everybody(place: tuple[Database, World]) -> None:
+    database, world = place
+    automation_id, people = new_id(), make_participants(database, world.organization_id, 20_000)
+    key = (automation_id, world.organization_id, world.program_id)
+    with database.connection() as conn:
+        enroll(conn, [(id_, world.program_id, world.organization_id) for id_ in people], clock(conn))
+        conn.execute("SET LOCAL ROLE NONE")
+        conn.execute("UPDATE deployment SET clock_offset = interval '1 hour'")
+        since = clock(conn)
+        conn.execute("UPDATE holders SET state_changed_at = openscrip_now() WHERE id = %s", [people[77]])
+        conn.execute(
+            "INSERT INTO automations (id, organization_id, program_id, name, trigger_type, scope, source, event_name, timezone,"
+            " schedule_type, schedule_config, created_at, updated_at) VALUES (%s, %s, %s, 'watch', 'participant_state',"
+            " 'participants', 'api', 'tick', 'UTC', 'INTERVAL', '{\"interval\": \"1h\"}', openscrip_now(), openscrip_now())",
+            key,
+        )
+        conn.execute(f"SET LOCAL ROLE {APPLICATION_ROLE}")
+        evaluations.ask(conn, key, clock(conn), is_timed=False)
+    with closing(psycopg.connect(database.url, autocommit=True)) as owner:
+        owner.execute("VACUUM ANALYZE holders, participants, enrollments")
+    with database.connection() as conn, plans_of(conn) as executed:
+        wanted, found = evaluations.hold(conn, automation_id), evaluations.find(conn, automation_id)
+        assert wanted is not None
+        assert found is not None
+        assert evaluations.has_changes(conn, automation_id, since)
+        looked_at = evaluations.people(conn, wanted, replace(found, since=since), 500)
+        assert not evaluations.has_changes(conn, automation_id, clock(conn))
+    assert [id_ for id_, _ in looked_at] == [people[77]]
+    looks = [each for each in executed if "state_changed_at" in each.query]
+    assert len(looks) == 4
+    for each in looks:
+        assert {"holders_changed", "participants_changed", "enrollments_changed"} <= each.indexes, each.plan
+        assert each.scanned <= {"tier_history"}, each.plan
+        assert each.milliseconds < BUDGET_MILLISECONDS
