@@ -51,6 +51,15 @@ def cpu_seconds(pids: Mapping[str, int]) -> dict[str, float]:
     return spent
 
 
+def resident_megabytes(pid: int) -> float:
+    """Memory of a process that is in RAM; 0 without /proc."""
+    try:
+        found = re.search(r"^VmRSS:\s*(\d+) kB$", (PROC / str(pid) / "status").read_text(), re.MULTILINE)
+    except OSError:
+        return 0.0
+    return int(found[1]) / 1024 if found else 0.0
+
+
 def kind_of(service: str) -> str | None:
     """Which row a service's time is shown in; None for helpers that report their own."""
     if service in (API, POSTGRES, TEMPORAL):

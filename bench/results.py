@@ -19,6 +19,7 @@ class Figure(StrEnum):
     LATENCY = "latency"
     REDEMPTIONS = "redemptions"
     WEBHOOKS = "webhooks"
+    FANOUT = "fanout"
     BASELINE = "baseline"
 
 
@@ -39,6 +40,11 @@ BASELINE_AIM = 15.0
 LATENCY_AIMS = {50: 30.0, 99: 150.0}
 # The same for a redemption, from the request to its answer.
 REDEMPTION_AIM = 30.0
+
+
+# Growth of a worker's memory by a fan-out, in megabytes; and how many participants may have their turn after it is told to stop:
+# a page that is under way, and one that begins while the request is on its way.
+FAN_OUT_MEMORY, FAN_OUT_REST = 100.0, 2 * 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +95,38 @@ class RedemptionTimes:
         return self.p50 / self.bare_p50
 
 
+@dataclass(frozen=True, slots=True)
+class FanOutRun:
+    """A fan-out: how many it chose and made events for, seconds to its end and until all events are processed, and the most
+    megabytes that a worker grew by.
+    """
+
+    name: str
+    total: int
+    events: int
+    seconds: float
+    posted_seconds: float
+    growth: float
+
+
+@dataclass(frozen=True, slots=True)
+class FanOutTimes:
+    """Fan-outs to so many participants.
+
+    `after_cancel`: how many a cancelled one still served, None when it was over before; `progress_ms`: a flow's answer.
+    """
+
+    participants: int
+    runs: list[FanOutRun]
+    after_cancel: int | None
+    progress_ms: float
+
+    @property
+    def is_within_budget(self) -> bool:
+        """Whether no worker grew too much, and the cancelled one ended soon."""
+        return max(run.growth for run in self.runs) < FAN_OUT_MEMORY and (self.after_cancel or 0) <= FAN_OUT_REST
+
+
 @dataclass(slots=True)
 class Results:
     """Everything of one run."""
@@ -100,6 +138,7 @@ class Results:
     runs: dict[Figure, list[Run]] = field(default_factory=dict)
     latency: Latency | None = None
     redemptions: RedemptionTimes | None = None
+    fan_outs: FanOutTimes | None = None
     deadlocks: int = 0
     seconds: float = 0.0
 
@@ -126,6 +165,8 @@ class Results:
     def missed(self) -> list[Figure]:
         """Figures that were measured and miss the budget of today."""
         missed = [figure for figure, budget in BUDGETS.items() if self.runs.get(figure) and self.ratio(figure) < budget.now]
+        if self.fan_outs is not None and not self.fan_outs.is_within_budget:
+            missed.append(Figure.FANOUT)
         return missed + [figure for figure, least in SHARES.items() if (self.share_of_batch(figure) or least) < least]
 
     def share_of_batch(self, figure: Figure) -> float | None:
@@ -172,6 +213,7 @@ class Results:
             "redemptions_ms": None
             if self.redemptions is None
             else asdict(self.redemptions) | {"ratio_to_bare": round(self.redemptions.ratio, 2)},
+            "fan_outs": None if self.fan_outs is None else asdict(self.fan_outs),
             "shares_of_batch": {figure: self.share_of_batch(figure) for figure in SHARES},
             "deadlocks": self.deadlocks,
             "missed": self.missed(),

@@ -13,7 +13,7 @@ import pytest
 
 from bench.facts import Machine
 from bench.plan import Plan, bodies, purchases
-from bench.results import Figure, Results, Run, percentile
+from bench.results import FanOutRun, FanOutTimes, Figure, Results, Run, percentile
 from tests.cli.stack import ROOT
 from tests.runtime.folders import passable_folder
 
@@ -91,6 +91,10 @@ def check_figures(found: dict[str, Any]) -> None:
     assert redeemed["redemptions"] == 50
     assert 0 < redeemed["p50"] <= redeemed["p99"]
     assert redeemed["ratio_to_bare"] == pytest.approx(redeemed["p50"] / redeemed["bare_p50"], abs=0.01)
+    crowd = found["fan_outs"]
+    assert [(run["total"], run["events"]) for run in crowd["runs"]] == [(2000, 2000), (1000, 1000), (1000, 400)]
+    assert all(0 < run["seconds"] <= run["posted_seconds"] for run in crowd["runs"])
+    assert 0 <= (crowd["after_cancel"] or 0) <= 1000
     assert found["deadlocks"] == 0
 
 
@@ -123,6 +127,17 @@ class TestResults:
         assert slow.missed() == [Figure.RULES]
         assert results_of([100.0] * 5, batch=[1.0, 1.0], scarce=[1.7, 1.7]).missed() == [Figure.SCARCE]
         assert results_of([100.0, 100.0], rules=[2.0]).share_of_batch(Figure.RULES) is None
+
+    def test_a_fan_out_that_grows_or_goes_on_is_missed(self) -> None:
+        results = results_of([1000.0, 1000.0])
+        for growth, after, missed in (
+            (99.0, 1000, []),
+            (99.0, None, []),
+            (100.0, 0, [Figure.FANOUT]),
+            (1.0, 1001, [Figure.FANOUT]),
+        ):
+            results.fan_outs = FanOutTimes(10, [FanOutRun("all", 10, 10, 1.0, 1.0, growth)], after, 1.0)
+            assert results.missed() == missed
 
     def test_processor_time_is_per_event(self) -> None:
         assert results_of([1.0], single=[1.0]).cpu_per_event(Figure.SINGLE) == {"api": pytest.approx(0.5)}
