@@ -51,15 +51,6 @@ def cpu_seconds(pids: Mapping[str, int]) -> dict[str, float]:
     return spent
 
 
-def resident_megabytes(pid: int) -> float:
-    """Memory of a process that is in RAM; 0 without /proc."""
-    try:
-        found = re.search(r"^VmRSS:\s*(\d+) kB$", (PROC / str(pid) / "status").read_text(), re.MULTILINE)
-    except OSError:
-        return 0.0
-    return int(found[1]) / 1024 if found else 0.0
-
-
 def kind_of(service: str) -> str | None:
     """Which row a service's time is shown in; None for helpers that report their own."""
     if service in (API, POSTGRES, TEMPORAL):
@@ -103,6 +94,15 @@ def _machine_seconds() -> float:
 
 def _ticks() -> int:
     return os.sysconf("SC_CLK_TCK")
+
+
+def resident_bytes(pid: int) -> int:
+    """The memory that a process has at this moment; 0 without /proc, or when it is gone."""
+    try:
+        pages = (PROC / str(pid) / "statm").read_text().split()[1]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def spent_between(before: Mapping[str, float], after: Mapping[str, float], clients: float) -> dict[str, float]:

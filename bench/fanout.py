@@ -12,6 +12,7 @@ import psycopg
 
 from bench import facts
 from bench.results import FanOutRun, FanOutTimes
+from bench.world import post
 from runtime.processes import ServiceError
 from runtime.settings import Settings
 from runtime.temporal import connect
@@ -73,7 +74,7 @@ def measure(client: httpx.Client, dsn: str, workers: Mapping[str, int], settings
 def _crowd(
     client: httpx.Client, connection: psycopg.Connection[Any], participants: int, workers: Mapping[str, int], settings: Settings
 ) -> "_Crowd":
-    program = _post(client, "/v1/programs", {"name": "Bench, fan-outs"})
+    program = post(client, "/v1/programs", {"name": "Bench, fan-outs"})
     row = connection.execute("SELECT organization_id FROM programs WHERE id = %s", [UUID(program["id"])]).fetchone()
     assert row is not None
     connection.execute(POPULATE, {"count": participants, "organization": row[0], "program": UUID(program["id"])})
@@ -148,7 +149,7 @@ class _Crowd:
 
     def _start(self, kind: Kind) -> str:
         body = {"name": f"{kind.name} {time.time_ns()}", "event_name": "crowd", "scope": "participants"}
-        return str(_post(self.client, self._path, body | {"trigger": {"type": "immediate"}} | dict(kind.conditions))["id"])
+        return str(post(self.client, self._path, body | {"trigger": {"type": "immediate"}} | dict(kind.conditions))["id"])
 
     def _seen(self, automation_id: str) -> dict[str, Any]:
         found: dict[str, Any] = self.client.get(f"{self._path}/{automation_id}").json()
@@ -161,7 +162,7 @@ class _Crowd:
         return int(self._one("SELECT count(*) FROM events WHERE automation_id = %s", UUID(automation_id)))
 
     def _resident(self) -> dict[str, float]:
-        return {name: facts.resident_megabytes(pid) for name, pid in self.workers.items()}
+        return {name: facts.resident_bytes(pid) / 1e6 for name, pid in self.workers.items()}
 
     def _require(self, kind: Kind, automation_id: str, done: Mapping[str, Any]) -> None:
         matching, served = self.participants * kind.matching // 10, self.participants * kind.served // 10
@@ -190,11 +191,3 @@ def _poll(look: Callable[[], Found], name: str) -> Found:
 
 def _rounded(seconds: float, posted: float, growth: float) -> tuple[float, float, float]:
     return round(seconds, 2), round(posted, 2), round(growth, 1)
-
-
-def _post(client: httpx.Client, path: str, body: object) -> dict[str, Any]:
-    response = client.post(path, json=body)
-    if not response.is_success:
-        raise ServiceError(f"bench: POST {path} answered {response.status_code}: {response.text[:300]}")
-    answer: dict[str, Any] = response.json()
-    return answer

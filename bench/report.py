@@ -12,10 +12,14 @@ from bench.results import (
     LATENCY_AIMS,
     REDEMPTION_AIM,
     SHARES,
+    TIER_EVENTS_BUDGET,
+    TIER_GROWTH_BUDGET,
+    TIER_HOLDERS_AIM,
     FanOutTimes,
     Figure,
     RedemptionTimes,
     Results,
+    TierTimes,
 )
 
 TITLES = {
@@ -37,6 +41,8 @@ def print_results(console: Console, results: Results) -> None:
         console.print(redemptions(results.redemptions))
     if results.fan_outs is not None:
         console.print(fan_outs(results.fan_outs))
+    if results.tiers is not None:
+        console.print(tiers(results.tiers))
     if results.cpu_per_transaction():
         console.print(processor_time(results))
     machine = results.machine
@@ -124,6 +130,24 @@ def fan_outs(found: FanOutTimes) -> Table:
     rest = "was over before" if found.after_cancel is None else f"stopped after {found.after_cancel} more, budget {FAN_OUT_REST}"
     told = f"its progress was told in {found.progress_ms:.0f} ms"
     table.caption = f"growth budget {FAN_OUT_MEMORY:g} MB; one that was cancelled {rest}; {told}"
+    return table
+
+
+def tiers(found: TierTimes) -> Table:
+    """Period ends of a tier, alone and under load; events between the two, and beside the second."""
+    table = Table(title=f"Period end of a tier with {found.holders} holders", title_justify="left")
+    for heading in ("", "seconds", "holders/s", "pages", "growth, MB", "events/s", "verdict"):
+        table.add_column(heading, justify="left" if heading in ("", "verdict") else "right")
+    verdict = "[red]missed" if found.is_missed else "[green]ok"
+    rows = (("alone", found.alone, found.before, ""), ("under load", found.busy, found.during, verdict))
+    for name, end, events, judged in rows:
+        rate = found.holders / end.seconds
+        sizes = (f"{end.seconds:.1f}", f"{rate:.0f}", str(end.pages), f"{end.growth_mb:.0f}")
+        table.add_row(name, *sizes, _range(events), judged)
+    table.caption = (
+        f"events during it: {found.ratio:.2f} x those before (budget {TIER_EVENTS_BUDGET:g}); growth of a worker: below "
+        f"{TIER_GROWTH_BUDGET:g} MB; aim alone: {TIER_HOLDERS_AIM:g} holders/s"
+    )
     return table
 
 

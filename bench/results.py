@@ -21,6 +21,7 @@ class Figure(StrEnum):
     WEBHOOKS = "webhooks"
     FANOUT = "fanout"
     BASELINE = "baseline"
+    TIERS = "tiers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,10 @@ BASELINE_AIM = 15.0
 LATENCY_AIMS = {50: 30.0, 99: 150.0}
 # The same for a redemption, from the request to its answer.
 REDEMPTION_AIM = 30.0
+# Events while a period end is under way, against those before; holders a second alone; megabytes that a worker grows by.
+TIER_EVENTS_BUDGET = 0.5
+TIER_HOLDERS_AIM = 2000.0
+TIER_GROWTH_BUDGET = 100.0
 
 
 # Growth of a worker's memory by a fan-out, in megabytes; and how many participants may have their turn after it is told to stop:
@@ -127,6 +132,46 @@ class FanOutTimes:
         return max(run.growth for run in self.runs) < FAN_OUT_MEMORY and (self.after_cancel or 0) <= FAN_OUT_REST
 
 
+@dataclass(frozen=True, slots=True)
+class PeriodEnd:
+    """Seconds from its moment until nobody has anything due, pages of the flow, and the megabytes the worst worker grew by."""
+
+    seconds: float
+    pages: int
+    growth_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class TierTimes:
+    """Two period ends of a tier, one alone and one under load; events a second of each round before and during the latter."""
+
+    holders: int
+    alone: PeriodEnd
+    busy: PeriodEnd
+    before: list[float]
+    during: list[float]
+
+    @property
+    def ratio(self) -> float:
+        """Events during the period end in units of those before."""
+        return statistics.median(self.during) / statistics.median(self.before)
+
+    @property
+    def holders_per_second(self) -> float:
+        """Of the period end alone."""
+        return self.holders / self.alone.seconds
+
+    @property
+    def growth_mb(self) -> float:
+        """The megabytes that a worker grew by at most."""
+        return max(self.alone.growth_mb, self.busy.growth_mb)
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether a budget is missed."""
+        return self.ratio < TIER_EVENTS_BUDGET or self.growth_mb >= TIER_GROWTH_BUDGET
+
+
 @dataclass(slots=True)
 class Results:
     """Everything of one run."""
@@ -139,6 +184,7 @@ class Results:
     latency: Latency | None = None
     redemptions: RedemptionTimes | None = None
     fan_outs: FanOutTimes | None = None
+    tiers: TierTimes | None = None
     deadlocks: int = 0
     seconds: float = 0.0
 
@@ -168,6 +214,8 @@ class Results:
         if self.fan_outs is not None and not self.fan_outs.is_within_budget:
             missed.append(Figure.FANOUT)
         return missed + [figure for figure, least in SHARES.items() if (self.share_of_batch(figure) or least) < least]
+        missed += [figure for figure, least in SHARES.items() if (self.share_of_batch(figure) or least) < least]
+        return [*missed, Figure.TIERS] if self.tiers is not None and self.tiers.is_missed else missed
 
     def share_of_batch(self, figure: Figure) -> float | None:
         """The median round of a figure in units of the median round of plain batches; None unless both were measured."""
@@ -189,7 +237,32 @@ class Results:
 
     def as_json(self) -> dict[str, Any]:
         """All of it, with the ratios, for machines."""
-        figures = {
+        return {
+            "machine": asdict(self.machine),
+            "worker_processes": self.workers,
+            "pgbench": {
+                "tps": round(self.tps, 1),
+                "rounds": [round(tps, 1) for tps in self.pgbench_tps],
+                "cpu_ms_per_transaction": {kind: round(spent, 4) for kind, spent in self.cpu_per_transaction().items()},
+            },
+            "figures": self._figures_as_json(),
+            "latency_ms": None if self.latency is None else asdict(self.latency),
+            "redemptions_ms": None
+            if self.redemptions is None
+            else asdict(self.redemptions) | {"ratio_to_bare": round(self.redemptions.ratio, 2)},
+            "fan_outs": None if self.fan_outs is None else asdict(self.fan_outs),
+            "tiers": None
+            if self.tiers is None
+            else asdict(self.tiers)
+            | {"events_ratio": round(self.tiers.ratio, 3), "holders_per_second": round(self.tiers.holders_per_second, 1)},
+            "shares_of_batch": {figure: self.share_of_batch(figure) for figure in SHARES},
+            "deadlocks": self.deadlocks,
+            "missed": self.missed(),
+            "seconds": round(self.seconds, 1),
+        }
+
+    def _figures_as_json(self) -> dict[str, Any]:
+        return {
             figure: {
                 "events_per_second": round(self.rate(figure), 1),
                 "ratio_to_pgbench": round(self.ratio(figure), 4),
@@ -199,25 +272,6 @@ class Results:
                 "rounds": [asdict(run) | {"events_per_second": round(run.rate, 1)} for run in runs],
             }
             for figure, runs in self.runs.items()
-        }
-        return {
-            "machine": asdict(self.machine),
-            "worker_processes": self.workers,
-            "pgbench": {
-                "tps": round(self.tps, 1),
-                "rounds": [round(tps, 1) for tps in self.pgbench_tps],
-                "cpu_ms_per_transaction": {kind: round(spent, 4) for kind, spent in self.cpu_per_transaction().items()},
-            },
-            "figures": figures,
-            "latency_ms": None if self.latency is None else asdict(self.latency),
-            "redemptions_ms": None
-            if self.redemptions is None
-            else asdict(self.redemptions) | {"ratio_to_bare": round(self.redemptions.ratio, 2)},
-            "fan_outs": None if self.fan_outs is None else asdict(self.fan_outs),
-            "shares_of_batch": {figure: self.share_of_batch(figure) for figure in SHARES},
-            "deadlocks": self.deadlocks,
-            "missed": self.missed(),
-            "seconds": round(self.seconds, 1),
         }
 
 

@@ -1,4 +1,4 @@
-"""Indexes for who has changed lately; see the SQL beside this file.
+"""Renewals of tiers; see the SQL beside this file.
 
 Revision ID: 0015
 Revises: 0014
@@ -15,6 +15,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Let evaluations find who has changed without a look at everybody."""
+    """Add the numbers of lifecycles, and how far their renewal is."""
     with op.get_bind().connection.cursor() as cursor:
         cursor.execute(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))
