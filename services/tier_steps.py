@@ -221,8 +221,9 @@ def timed(session: Session, limit: int) -> list[TierKey]:
 
 
 def is_anything_due(session: Session, until: datetime) -> bool:
-    """Whether something of a tier is due for somebody at a moment, which has come."""
-    return bool(repository.tiers_due(psycopg_of(session), until))
+    """Whether something of a tier is due at a moment, which has come, or a new lifecycle hasn't reached everybody."""
+    conn = psycopg_of(session)
+    return bool(repository.tiers_renewing(conn) or repository.tiers_due(conn, until))
 
 
 def settle_everybody(database: Database, until: datetime, beat: Callable[[], None]) -> None:
