@@ -213,7 +213,6 @@ class Results:
         missed = [figure for figure, budget in BUDGETS.items() if self.runs.get(figure) and self.ratio(figure) < budget.now]
         if self.fan_outs is not None and not self.fan_outs.is_within_budget:
             missed.append(Figure.FANOUT)
-        return missed + [figure for figure, least in SHARES.items() if (self.share_of_batch(figure) or least) < least]
         missed += [figure for figure, least in SHARES.items() if (self.share_of_batch(figure) or least) < least]
         return [*missed, Figure.TIERS] if self.tiers is not None and self.tiers.is_missed else missed
 

@@ -97,8 +97,8 @@ def test_who_has_changed_is_found_without_a_look_at_everybody(place: tuple[Datab
         conn.execute("UPDATE holders SET state_changed_at = openscrip_now() WHERE id = %s", [people[77]])
         conn.execute(
             "INSERT INTO automations (id, organization_id, program_id, name, trigger_type, scope, source, event_name, timezone,"
-            " schedule_type, schedule_config, created_at, updated_at) VALUES (%s, %s, %s, 'watch', 'participant_state',"
-            " 'participants', 'api', 'tick', 'UTC', 'INTERVAL', '{\"interval\": \"1h\"}', openscrip_now(), openscrip_now())",
+            " schedule_type, schedule_config, active_since, created_at, updated_at) VALUES (%s, %s, %s, 'watch', 'participant_state',"
+            " 'participants', 'api', 'tick', 'UTC', 'INTERVAL', '{\"interval\": \"1h\"}', openscrip_now(), openscrip_now(), openscrip_now())",
             key,
         )
         conn.execute(f"SET LOCAL ROLE {APPLICATION_ROLE}")
