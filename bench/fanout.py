@@ -22,14 +22,14 @@ Found = TypeVar("Found")
 
 LOOK_SECONDS = 0.1
 PATIENCE_SECONDS = 300.0
-# Participants of whom every second one is a VIP and has ten points in turn.
+# Participants of whom every second one is a VIP and who have been there up to nine times.
 POPULATE = """
 WITH numbered AS (
     SELECT gen_random_uuid() AS id, n FROM generate_series(1, %(count)s) AS n
 ), held AS (
     INSERT INTO holders (id, organization_id, kind, tags, counters)
     SELECT id, %(organization)s, 'PARTICIPANT', CASE WHEN n %% 2 = 0 THEN ARRAY['vip'] ELSE '{}' END,
-           jsonb_build_object('points', (n %% 10)::text)
+           jsonb_build_object('visits', (n %% 10)::text)
     FROM numbered
 ), known AS (
     INSERT INTO participants (id, organization_id, external_id, created_at, updated_at)
@@ -55,7 +55,7 @@ KINDS = (
     Kind("filter in SQL", {"participant_filter": '"vip" in participant.tags'}, 5, 5),
     Kind(
         "filter and guard in CEL",
-        {"participant_filter": "size(participant.tags) > 0", "guard_condition": "participant.counters.points > 4"},
+        {"participant_filter": "size(participant.tags) > 0", "guard_condition": "participant.counters.visits > 4"},
         5,
         2,
     ),

@@ -15,12 +15,14 @@ from db.repositories.automation_records import AutomationFilter
 from db.repositories.ingest import enroll
 from db.repositories.processing import clock
 from db.session import APPLICATION_ROLE, Connection, Database
-from domain.automations import AutomationStatus, Source, TriggerType
+from domain.automations import AutomationStatus, ScheduleType, Scope, Source, TriggerType
 from runtime.embedded import EmbeddedPostgres
-from runtime.ids import new_id
+from services import automations
+from services.automations import NewAutomation
 from services.paging import Keyset
 from tests.services.rule_world import World, make_organization, make_world
 from tests.support.bulk import make_participants
+from tests.support.clock import Clock
 from tests.support.databases import make_database
 from tests.support.plans import plans_of
 
@@ -87,22 +89,25 @@ def test_it_reads_by_an_index_within_the_budget(place: tuple[Database, World], n
 
 def test_who_has_changed_is_found_without_a_look_at_everybody(place: tuple[Database, World]) -> None:
     database, world = place
-    automation_id, people = new_id(), make_participants(database, world.organization_id, 20_000)
-    key = (automation_id, world.organization_id, world.program_id)
+    organization_id, program_id = world.organization_id, world.program_id
+    people = make_participants(database, organization_id, 20_000)
+    new = NewAutomation(
+        name="watch",
+        event_name="tick",
+        scope=Scope.PARTICIPANTS,
+        trigger_type=TriggerType.PARTICIPANT_STATE,
+        schedule_type=ScheduleType.INTERVAL,
+        schedule_config={"interval": "1h"},
+        timezone="UTC",
+    )
+    with database.session() as session:
+        automation_id = automations.create_automation(session, organization_id, program_id, new).id
     with database.connection() as conn:
-        enroll(conn, [(id_, world.program_id, world.organization_id) for id_ in people], clock(conn))
-        conn.execute("SET LOCAL ROLE NONE")
-        conn.execute("UPDATE deployment SET clock_offset = interval '1 hour'")
+        enroll(conn, [(id_, program_id, organization_id) for id_ in people], clock(conn))
+    Clock(database).forward(3600)
+    with database.connection() as conn:
         since = clock(conn)
         conn.execute("UPDATE holders SET state_changed_at = openscrip_now() WHERE id = %s", [people[77]])
-        conn.execute(
-            "INSERT INTO automations (id, organization_id, program_id, name, trigger_type, scope, source, event_name, timezone,"
-            " schedule_type, schedule_config, active_since, created_at, updated_at) VALUES (%s, %s, %s, 'watch', 'participant_state',"
-            " 'participants', 'api', 'tick', 'UTC', 'INTERVAL', '{\"interval\": \"1h\"}', openscrip_now(), openscrip_now(), openscrip_now())",
-            key,
-        )
-        conn.execute(f"SET LOCAL ROLE {APPLICATION_ROLE}")
-        evaluations.ask(conn, key, clock(conn), is_timed=False)
     with closing(psycopg.connect(database.url, autocommit=True)) as owner:
         owner.execute("VACUUM ANALYZE holders, participants, enrollments")
     with database.connection() as conn, plans_of(conn) as executed:
