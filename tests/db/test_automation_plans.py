@@ -2,27 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 
-import psycopg
 import pytest
 
 from api.routes.automations import AUTOMATIONS
 from db.repositories import automation_records as records
 from db.repositories import automations as rows
-from db.repositories import evaluations
 from db.repositories.automation_records import AutomationFilter
-from db.repositories.ingest import enroll
-from db.repositories.processing import clock
 from db.session import APPLICATION_ROLE, Connection, Database
-from domain.automations import AutomationStatus, ScheduleType, Scope, Source, TriggerType
+from domain.automations import AutomationStatus, Source, TriggerType
 from runtime.embedded import EmbeddedPostgres
-from services import automations
-from services.automations import NewAutomation
 from services.paging import Keyset
 from tests.services.rule_world import World, make_organization, make_world
-from tests.support.bulk import make_participants
-from tests.support.clock import Clock
 from tests.support.databases import make_database
 from tests.support.plans import plans_of
 
@@ -85,42 +76,3 @@ def test_it_reads_by_an_index_within_the_budget(place: tuple[Database, World], n
         assert index in each.indexes, each.plan
         assert "automations" not in each.scanned
     assert min(each.milliseconds for each in executed) < BUDGET_MILLISECONDS
-
-
-def test_who_has_changed_is_found_without_a_look_at_everybody(place: tuple[Database, World]) -> None:
-    database, world = place
-    organization_id, program_id = world.organization_id, world.program_id
-    people = make_participants(database, organization_id, 20_000)
-    new = NewAutomation(
-        name="watch",
-        event_name="tick",
-        scope=Scope.PARTICIPANTS,
-        trigger_type=TriggerType.PARTICIPANT_STATE,
-        schedule_type=ScheduleType.INTERVAL,
-        schedule_config={"interval": "1h"},
-        timezone="UTC",
-    )
-    with database.session() as session:
-        automation_id = automations.create_automation(session, organization_id, program_id, new).id
-    with database.connection() as conn:
-        enroll(conn, [(id_, program_id, organization_id) for id_ in people], clock(conn))
-    Clock(database).forward(3600)
-    with database.connection() as conn:
-        since = clock(conn)
-        conn.execute("UPDATE holders SET state_changed_at = openscrip_now() WHERE id = %s", [people[77]])
-    with closing(psycopg.connect(database.url, autocommit=True)) as owner:
-        owner.execute("VACUUM ANALYZE holders, participants, enrollments")
-    with database.connection() as conn, plans_of(conn) as executed:
-        wanted, found = evaluations.hold(conn, automation_id), evaluations.find(conn, automation_id)
-        assert wanted is not None
-        assert found is not None
-        assert evaluations.has_changes(conn, automation_id, since)
-        looked_at = evaluations.people(conn, wanted, replace(found, since=since), 500)
-        assert not evaluations.has_changes(conn, automation_id, clock(conn))
-    assert [id_ for id_, _ in looked_at] == [people[77]]
-    looks = [each for each in executed if "state_changed_at" in each.query]
-    assert looks
-    for each in looks:
-        assert "holders_changed" in each.indexes, each.plan
-        assert not {"holders", "participants", "enrollments"} & each.scanned, each.plan
-        assert each.milliseconds < BUDGET_MILLISECONDS
