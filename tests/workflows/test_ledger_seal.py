@@ -80,6 +80,8 @@ def test_it_counts_on_when_it_continues_as_new(loop: LoopThread, forgetful: Work
 
 def test_there_is_one_per_deployment_and_it_comes_back(stack: Stack) -> None:
     async def scenario() -> None:
+        # the worker may still be starting
+        await ensure_sealing(stack.client)
         flow = stack.client.get_workflow_handle(SEAL_WORKFLOW_ID)
         first = await flow.describe()
         assert first.status is WorkflowExecutionStatus.RUNNING
