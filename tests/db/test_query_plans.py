@@ -225,9 +225,6 @@ JOURNALS: dict[str, Callable[[Session, Volume], EntryFilter]] = {
     "journal of a type": lambda session, volume: EntryFilter(action_type=ActionType.FUND),
     "journal of credits": lambda session, volume: EntryFilter(action_type=ActionType.CREDIT),
     "journal of an asset": lambda session, volume: EntryFilter(asset_id=volume.world.cash),
-    "journal of an asset and a program": lambda session, volume: EntryFilter(
-        asset_id=volume.world.cash, program_id=volume.other_program
-    ),
     "journal of amounts": lambda session, volume: EntryFilter(asset_id=volume.world.cash, max_amount=-ONE),
     "journal of what is held": lambda session, volume: EntryFilter(bucket=Bucket.HELD),
     "journal of days": lambda session, volume: EntryFilter(**{name: at(session) for name, at in RECENT.items()}),
