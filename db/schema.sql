@@ -524,6 +524,7 @@ CREATE TABLE public.postings (
     balance_after numeric,
     total_after numeric,
     created_at timestamp with time zone NOT NULL,
+    action_type text NOT NULL,
     CONSTRAINT postings_amount_check CHECK ((amount <> (0)::numeric)),
     CONSTRAINT postings_bucket_check CHECK ((bucket = ANY (ARRAY['AVAILABLE'::text, 'HELD'::text, 'DEFERRED'::text]))),
     CONSTRAINT postings_check CHECK (((entity_id IS NULL) = (entity_type ~~ 'SYSTEM%'::text))),
@@ -1156,6 +1157,7 @@ CREATE INDEX automations_flows ON public.automations USING btree (flow_at NULLS 
 CREATE INDEX automations_listed ON public.automations USING btree (program_id, created_at, id) WHERE ((source = 'api'::text) OR ((processed_at IS NULL) AND (status <> 'archived'::text)));
 CREATE UNIQUE INDEX automations_name ON public.automations USING btree (program_id, name) WHERE (source = 'api'::text);
 CREATE INDEX automations_program ON public.automations USING btree (program_id, created_at, id);
+CREATE INDEX balances_asset ON public.balances USING btree (asset_id);
 CREATE INDEX balances_due ON public.balances USING btree (next_due_at) WHERE (next_due_at IS NOT NULL);
 CREATE INDEX enrollments_changed ON public.enrollments USING brin (updated_at) WITH (pages_per_range='8', autosummarize='on');
 CREATE INDEX enrollments_program ON public.enrollments USING btree (program_id, enrolled_at, participant_id);
@@ -1188,14 +1190,17 @@ CREATE INDEX journal_entries_rule ON public.journal_entries USING btree (rule_id
 CREATE INDEX journal_entries_type ON public.journal_entries USING btree (organization_id, action_type, created_at, id) WHERE (action_type <> 'CREDIT'::text);
 CREATE INDEX lots_all ON public.lots USING btree (holder_id, asset_id, created_at, id) WHERE (amount > (0)::numeric);
 CREATE INDEX lots_open ON public.lots USING btree (holder_id, asset_id, pair_program_id, created_at, id) WHERE (remaining > (0)::numeric);
+CREATE INDEX lots_schedule ON public.lots USING btree (asset_id, expires_at) INCLUDE (program_id, remaining) WHERE (remaining > (0)::numeric);
 CREATE INDEX lots_unannounced ON public.lots USING btree (asset_id, (((expires_at AT TIME ZONE 'UTC'::text))::date), holder_id) WHERE ((NOT is_announced) AND (status = ANY (ARRAY['DEFERRED'::text, 'AVAILABLE'::text])) AND (expires_at IS NOT NULL));
 CREATE INDEX participants_changed ON public.participants USING brin (updated_at) WITH (pages_per_range='8', autosummarize='on');
 CREATE INDEX participants_created ON public.participants USING btree (organization_id, created_at, id);
 CREATE UNIQUE INDEX participants_external_id ON public.participants USING btree (organization_id, external_id);
 CREATE INDEX participants_status ON public.participants USING btree (organization_id, status, created_at, id);
 CREATE INDEX postings_account ON public.postings USING btree (entity_id, asset_id, account_seq) WHERE (entity_id IS NOT NULL);
+CREATE INDEX postings_bucket ON public.postings USING btree (organization_id, bucket, created_at, entry_id) WHERE (bucket <> 'AVAILABLE'::text);
 CREATE INDEX postings_entity ON public.postings USING btree (entity_id, created_at, entry_id, ordinal) WHERE (entity_id IS NOT NULL);
 CREATE INDEX postings_pair ON public.postings USING btree (entity_id, asset_id, program_id, created_at, entry_id, ordinal) WHERE (entity_type = 'GROUP'::text);
+CREATE INDEX postings_report ON public.postings USING btree (asset_id, program_id, created_at, entry_id) INCLUDE (action_type, entity_type, entity_id, bucket, amount) WHERE (entity_id IS NOT NULL);
 CREATE INDEX program_assets_asset ON public.program_assets USING btree (asset_id, linked_at);
 CREATE INDEX programs_created ON public.programs USING btree (organization_id, created_at, id);
 CREATE INDEX programs_name ON public.programs USING btree (organization_id, name, created_at, id);

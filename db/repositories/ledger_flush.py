@@ -106,6 +106,7 @@ _POSTINGS = _insert(
         "balance_after": "numeric",
         "total_after": "numeric",
         "created_at": "timestamptz",
+        "action_type": "word",
     },
 )
 _OWNED = {"id": "uuid", "organization_id": "uuid", "holder_id": "uuid", "asset_id": "uuid", "pair_program_id": "uuid"}
@@ -218,6 +219,7 @@ def _posting_rows(entry: Entry, owner: Callable[[UUID], UUID]) -> Iterable[Row]:
             posting.balance_after,
             posting.total_after,
             entry.created_at,
+            entry.action_type.value,
         )
 
 

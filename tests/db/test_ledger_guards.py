@@ -33,8 +33,9 @@ def write_entry(
     )
     connection.execute(
         """
-        INSERT INTO postings (entry_id, ordinal, id, organization_id, program_id, asset_id, entity_type, bucket, amount, created_at)
-        SELECT %s, ordinal, gen_random_uuid(), %s, %s, asset_id, 'SYSTEM_ISSUANCE', 'AVAILABLE', amount, now()
+        INSERT INTO postings (entry_id, ordinal, id, organization_id, program_id, asset_id, entity_type, bucket, amount, created_at,
+                              action_type)
+        SELECT %s, ordinal, gen_random_uuid(), %s, %s, asset_id, 'SYSTEM_ISSUANCE', 'AVAILABLE', amount, now(), 'CREDIT'
         FROM unnest(%s::uuid[], %s::numeric[]) WITH ORDINALITY AS line (asset_id, amount, ordinal)
         """,
         [entry, organization, program, assets, [Decimal(amount) for amount in amounts]],

@@ -30,7 +30,7 @@ from services.paging import Keyset, Slice
 from services.sealing import seal_page, waiting_organizations
 from services.state import Entity, EntityKind
 from services.transfers import Party, Recipient, Transfer
-from tests.db.ledger_volume import DAY, Volume
+from tests.db.ledger_volume import DAY, ONE, Volume
 from tests.support.books import assert_books
 from tests.support.databases import make_database
 from tests.support.plans import Executed, plans_of
@@ -235,6 +235,9 @@ JOURNALS: dict[str, Callable[[Session, Volume], EntryFilter]] = {
     "journal of a reference": lambda session, volume: EntryFilter(reference_id=volume.reference),
     "journal of a type": lambda session, volume: EntryFilter(action_type=ActionType.FUND),
     "journal of credits": lambda session, volume: EntryFilter(action_type=ActionType.CREDIT),
+    "journal of an asset": lambda session, volume: EntryFilter(asset_id=volume.world.cash),
+    "journal of amounts": lambda session, volume: EntryFilter(asset_id=volume.world.cash, max_amount=-ONE),
+    "journal of what is held": lambda session, volume: EntryFilter(bucket=Bucket.HELD),
     "journal of days": lambda session, volume: EntryFilter(**{name: at(session) for name, at in RECENT.items()}),
 }
 USES: dict[str, Use] = {

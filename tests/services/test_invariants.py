@@ -29,6 +29,7 @@ TAMPERED = {
     f"UPDATE postings SET balance_after = -1 WHERE {OWN} AND bucket = 'HELD'": {"never_negative", "running_balances"},
     f"UPDATE postings SET account_seq = NULL WHERE {OWN} AND bucket = 'HELD'": {"postings_numbered", "balances_match"},
     f"UPDATE postings SET entity_type = 'GROUP' WHERE {OWN} AND bucket = 'HELD'": {"moves_conserve", "balances_match"},
+    f"UPDATE postings SET action_type = 'DEBIT' WHERE {OWN} AND bucket = 'HELD'": {"entries_complete"},
     f"DELETE FROM postings WHERE {OWN} AND entry_id = (SELECT id FROM journal_entries WHERE {OWN} AND action_type = 'FUND')": {
         "entries_complete",
         "wallets_match",

@@ -16,11 +16,12 @@ VALUE_CONSERVATION = QueryCheck(
 )
 ENTRIES_COMPLETE = QueryCheck(
     "entries_complete",
-    "each entry has postings, and each posting an entry of its organization, program and time",
+    "each entry has postings, and each posting an entry of its organization, program, time and type",
     """
     SELECT coalesce(e.id, p.entry_id) AS entry_id, p.id AS posting_id, e.created_at, p.created_at AS posting_created_at
     FROM journal_entries e FULL JOIN postings p ON p.entry_id = e.id
     WHERE p.id IS NULL OR e.id IS NULL OR p.created_at <> e.created_at OR p.program_id <> e.program_id
+       OR p.action_type <> e.action_type
     """,
 )
 AMOUNTS_SCALED = QueryCheck(
