@@ -125,11 +125,11 @@ def _chosen(conditions: dict[str, str], given: dict[str, Any]) -> list[str]:
     return [condition for name, condition in conditions.items() if name in given]
 
 
-def _met_by_a_posting(given: dict[str, Any]) -> list[str]:
-    about_posting = _chosen(_POSTING_CONDITIONS, given)
-    if not about_posting:
-        return []
-    return [f"EXISTS (SELECT 1 FROM postings p WHERE p.entry_id = e.id AND {' AND '.join(about_posting)})"]
+def _met_by_a_posting(given: dict[str, Any], entry_id: str = "e.id") -> list[str]:
+    conditions = [text.replace("p.", "q.") for text in _chosen(_POSTING_CONDITIONS, given)]
+    return (
+        [f"EXISTS (SELECT 1 FROM postings q WHERE q.entry_id = {entry_id} AND {' AND '.join(conditions)})"] if conditions else []
+    )
 
 
 def _of_entries(given: dict[str, Any], keyset: Keyset) -> tuple[str, dict[str, Any]]:
@@ -166,17 +166,18 @@ def _of_asset(given: dict[str, Any], keyset: Keyset) -> tuple[str, dict[str, Any
     """Entries of one asset: the latest of each program that it is linked to, and of these the latest."""
     by_posting = replace(keyset, columns=_BY_POSTING)
     after, parameters = by_posting.where_sql()
-    about_entry = {name: text for name, text in _ENTRY_CONDITIONS.items() if name not in _TIMES}
     conditions = [after, "p.asset_id = l.asset_id AND p.program_id = l.program_id AND p.entity_id IS NOT NULL"]
-    conditions += [text.replace("e.", "p.") for text in _chosen(_TIMES, given)]
-    conditions += [text.replace("e.action_type", "p.action_type") for text in _chosen(about_entry, given)]
-    conditions += _met_by_a_posting(given)
+    # What else may be asked of these entries their postings say, too.
+    about_entry = {name: text for name, text in _ENTRY_CONDITIONS.items() if name in (*_TIMES, "action_type")}
+    conditions += [text.replace("e.", "p.") for text in _chosen(about_entry, given)]
+    if given.keys() & {"bucket", "min_amount", "max_amount"}:
+        conditions += _met_by_a_posting(given, "p.entry_id")
     in_program = "AND l.program_id = %(program_id)s" if "program_id" in given else ""
     return (
         f"""
         SELECT {_COLUMNS} FROM program_assets l
         CROSS JOIN LATERAL (
-            SELECT DISTINCT ON (p.created_at, p.entry_id) p.entry_id FROM postings p JOIN journal_entries e ON e.id = p.entry_id
+            SELECT DISTINCT ON (p.created_at, p.entry_id) p.entry_id FROM postings p
             WHERE {" AND ".join(conditions)} ORDER BY {by_posting.order_sql()} LIMIT {keyset.fetch}
         ) AS latest
         JOIN journal_entries e ON e.id = latest.entry_id {_JOINED}

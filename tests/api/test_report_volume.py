@@ -97,7 +97,7 @@ def pages(volume: ReportVolume) -> dict[str, dict[str, Any]]:
         "bucket, rare": {"bucket": "HELD"},
         "bucket without entries": {"bucket": "DEFERRED"},
         "bucket and asset": {"bucket": "HELD", "asset_id": miles},
-        "amounts of an asset": {"asset_id": common, "min_amount": "49"},
+        "amounts of an asset": {"asset_id": common, "min_amount": "25"},
         "amounts of a program": {"program_id": volume.programs[0], "max_amount": "-10"},
         "amounts of a participant": {"participant_id": someone, "min_amount": "10"},
         "amounts of a time": {"min_amount": "10", "max_amount": "11", **days},

@@ -49,6 +49,8 @@ class Volume:
         self.rules = [new_id() for _ in range(10)]
         with self.database.connection() as conn:
             conn.execute("UPDATE assets SET issuance_policy = 'PREFUNDED' WHERE id = %s", [self.world.pts])
+            link = "INSERT INTO program_assets (program_id, asset_id, organization_id, linked_at) VALUES (%s, %s, %s, openscrip_now())"
+            conn.execute(link, [self.other_program, self.world.cash, self.author.organization_id])
         with self.database.session() as session:
             members = [NewMember(self.whale, Role.ADMIN, "members[0]")]
             self.group = create_group(session, organization_id, "Group", members, None).id
