@@ -7,6 +7,8 @@ from bench.facts import OTHERS
 from bench.results import (
     BASELINE_AIM,
     BUDGETS,
+    FAN_OUT_MEMORY,
+    FAN_OUT_REST,
     LATENCY_AIMS,
     REDEMPTION_AIM,
     SHARES,
@@ -14,6 +16,7 @@ from bench.results import (
     TIER_GROWTH_BUDGET,
     TIER_HOLDERS_AIM,
     WEBHOOK_BUDGET,
+    FanOutTimes,
     Figure,
     RedemptionTimes,
     Results,
@@ -39,6 +42,8 @@ def print_results(console: Console, results: Results) -> None:
         console.print(redemptions(results.redemptions))
     if results.webhooks is not None:
         console.print(webhooks(results.webhooks))
+    if results.fan_outs is not None:
+        console.print(fan_outs(results.fan_outs))
     if results.tiers is not None:
         console.print(tiers(results.tiers))
     if results.cpu_per_transaction():
@@ -133,6 +138,20 @@ def webhooks(found: WebhookLoad) -> Table:
     )
     spent = ", ".join(f"{kind} {each:.2f}" for kind, each in found.cpu_per_delivery().items())
     table.caption = f"processor time per delivery, with its share of the event, ms: {spent}"
+    return table
+
+
+def fan_outs(found: FanOutTimes) -> Table:
+    """Fan-outs by how they choose."""
+    table = Table(title=f"Fan-outs over {found.participants} participants", title_justify="left")
+    for heading in ("", "chosen", "events", "s to its end", "s to the last event", "growth of a worker, MB"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for run in found.runs:
+        times = (f"{run.seconds:.1f}", f"{run.posted_seconds:.1f}", f"{run.growth:.1f}")
+        table.add_row(run.name, str(run.total), str(run.events), *times)
+    rest = "was over before" if found.after_cancel is None else f"stopped after {found.after_cancel} more, budget {FAN_OUT_REST}"
+    told = f"its progress was told in {found.progress_ms:.0f} ms"
+    table.caption = f"growth budget {FAN_OUT_MEMORY:g} MB; one that was cancelled {rest}; {told}"
     return table
 
 

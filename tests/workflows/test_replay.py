@@ -85,6 +85,9 @@ def test_the_histories_show_what_matters() -> None:
     assert "EXECUTION_CONTINUED_AS_NEW" in text["automation_continued"]
     for part in ("check_books", "TIMER_FIRED", "WORKFLOW_EXECUTION_COMPLETED"):
         assert part in text["reconcile"], part
+    subscribed = text["automation_subscribed"]
+    for part in ("attend_subscriptions", "TIMER_FIRED", "TIMER_CANCELED", "command_automation", "WORKFLOW_EXECUTION_COMPLETED"):
+        assert part in subscribed, part
 
 
 ALTERATIONS = {
@@ -172,6 +175,20 @@ TIMER_ALTERATIONS = {
         "automation_fired",
         "            await self._sleep(report)\n",
         "            self._dirty = bool(report.failures)\n",
+    ),
+    "subscriptions_forgotten": (
+        automation,
+        "AutomationWorkflow",
+        "automation_subscribed",
+        "if report.has_subscriptions:",
+        "if report.has_subscriptions and report.failures:",
+    ),
+    "subscriptions_late": (
+        automation,
+        "AutomationWorkflow",
+        "automation_subscribed",
+        'update = {"more": done.more, "next_in_seconds": done.next_in_seconds,',
+        'update = {"more": False, "next_in_seconds": done.next_in_seconds,',
     ),
     "redemption_silent": (
         redemption,

@@ -30,6 +30,7 @@ from workflows.contracts_automation import (
     AutomationReport,
     AutomationSignal,
     CommandReport,
+    SubscriptionsReport,
 )
 from workflows.contracts_clock import ClockInput, ClockReport
 from workflows.contracts_fulfillment import AttemptReport, FulfillmentInput, FulfillmentReport, FulfillmentState
@@ -119,11 +120,13 @@ class Answers:
         attempts: Sequence[AttemptReport] = (),
         tiers: Sequence[TierRetentionReport] = (),
         automations: Sequence[AutomationReport] = (),
+        subscriptions: Sequence[SubscriptionsReport] = (),
     ) -> None:
         self._attempts = iter(attempts)
         self.looks = 0
         self.commands: list[AutomationSignal] = []
         self._automations, self._last_automation = iter(automations), automation_report()
+        self._subscriptions, self._last_subscriptions = iter(subscriptions), SubscriptionsReport()
         self.cancels = 0
         self.waited: list[bool] = []
         self._runs, self._last_run = iter(runs), run_report()
@@ -199,6 +202,12 @@ class Answers:
             return self._last_automation
 
     @activity.defn
+    def attend_subscriptions(self, _: AutomationInput) -> SubscriptionsReport:
+        with self._lock:
+            self._last_subscriptions = next(self._subscriptions, self._last_subscriptions)
+            return self._last_subscriptions
+
+    @activity.defn
     def command_automation(self, call: AutomationCommand) -> CommandReport:
         with self._lock:
             self.commands.append(call.command)
@@ -234,7 +243,7 @@ class Answers:
         events = [self.fire_due_events, self.announce_expiry, self.run_fan_out, self.cancel_fan_out]
         clock = [self.move_clock, self.wake_sleepers]
         handed = [self.attend_fulfillment, self.attend_tier]
-        automations = [self.attend_automation, self.command_automation]
+        automations = [self.attend_automation, self.attend_subscriptions, self.command_automation]
         reconciled = [self.reconcile_flows, self.check_books]
         return [self.post_due, self.attend_hold, *handed, *reconciled, *events, *clock, *automations]
 
