@@ -13,6 +13,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities import books
 from activities.books import BooksActivities, Findings
+from db.repositories.invariants.check import QueryCheck
 from db.session import Database
 from runtime.embedded import EmbeddedPostgres
 from services import invariants
@@ -128,7 +129,7 @@ def test_in_windows_it_finds_the_same(store: Database, purses: tuple[Purse, Purs
 def test_a_check_that_cant_be_made_is_told_and_others_go_on(
     store: Database, purses: tuple[Purse, Purse], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = invariants.Check("broken", "nothing", "SELECT 1 / 0 AS nothing")
+    broken = QueryCheck("broken", "nothing", "SELECT 1 / 0 AS nothing")
     monkeypatch.setattr(invariants, "ALL", (broken, *invariants.ALL))
     with corrupted(purses[1]), capture_logs() as logs:
         report = check(store)
