@@ -67,6 +67,10 @@ bench: .venv/.runtime ## Measure throughput and latency against pgbench on this 
 rush: .venv/.dev ## Send 10,000 redemptions by 500 clients at a reward's last 100 units
 	OPENSCRIP_RUSH=10000x500 $(PYTEST) -s tests/e2e/test_reward_rush.py
 
+.PHONY: chaos
+chaos: .venv/.dev ## Break processes and connections under load, then judge the books: SEED=7 MINUTES=2
+	$(PY) -m chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+
 .PHONY: load
 load: .venv/.runtime ## Send load to a running stack
 	$(PY) -m cli load

@@ -28,22 +28,22 @@ from db.session import Database
 from runtime.log import configure_logging, warn_without_secret_key
 from runtime.metrics import serve_metrics
 from runtime.settings import Settings, SettingsError, get_settings
-from runtime.temporal import connect, ensure_search_attributes, sandbox_runner
+from runtime.temporal import connect, sandbox_runner
 from services.clock import require_own_time
-from services.deployment import deployed_lanes
+from services.deployment import deployed_lanes, forget_flows
+from services.transactions import transact
 from workflows.automation import AutomationWorkflow
 from workflows.automation_run import AutomationRunWorkflow
 from workflows.clock import ClockWorkflow
-from workflows.contracts import DELIVERY_QUEUE, LEDGER_QUEUE, WEBHOOK_QUEUE, DueKind
+from workflows.contracts import DELIVERY_QUEUE, LEDGER_QUEUE, WEBHOOK_QUEUE
 from workflows.due_work import DueWorkWorkflow
 from workflows.event_lane import EventLaneWorkflow
 from workflows.fulfillment import FulfillmentWorkflow
 from workflows.hold import HoldWorkflow
 from workflows.hosting import REDEMPTIONS_AT_ONCE, redemption_worker
+from workflows.keeping import Keeper
 from workflows.lane_sweep import LaneSweepWorkflow
 from workflows.reconcile import ReconcileWorkflow
-from workflows.schedules import ensure_schedules
-from workflows.signals import ensure_due_work
 from workflows.tier_retention import TierRetentionWorkflow
 from workflows.webhook_endpoint import WebhookEndpointWorkflow
 from workflows.webhook_retry import WebhookRetryWorkflow
@@ -150,10 +150,8 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
     lanes = await asyncio.to_thread(deployed_lanes, database)
     await asyncio.to_thread(require_own_time, database, may_be_moved=settings.test_clock)
     client = await connect(settings)
-    await ensure_search_attributes(client)
-    await ensure_schedules(client, timedelta(seconds=settings.sweep_seconds))
-    for kind in DueKind:
-        await ensure_due_work(client, kind)
+    keeper = Keeper(client, timedelta(seconds=settings.sweep_seconds), lambda: transact(database, forget_flows))
+    await keeper.prepare()
     waker = WebhookWaker(client)
     database.after_commit = waker.note
     with (
@@ -170,7 +168,9 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
         ledger = build_worker(client, database, settings, lanes, executor, deliveries)
         async with ledger, redemptions, webhooks, delivery_worker(client, deliveries):
             log.info("worker_started", lanes=lanes, temporal=settings.temporal_target)
+            watching = asyncio.create_task(keeper.watch())
             await stopping.wait()
+            watching.cancel()
             log.info("worker_stopping")
         await waker.close()
 

@@ -17,6 +17,9 @@ from sqlmodel import Session
 
 APPLICATION_ROLE = "openscrip_app"
 
+# A process that freezes in a transaction, or whose machine is gone without a word, holds its locks no longer than this.
+ABANDONED_SECONDS = 20
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
@@ -96,7 +99,11 @@ class Database:
             pool_use_lifo=True,
             json_serializer=dumps,
             json_deserializer=loads,
-            connect_args={"options": f"-c statement_timeout={statement_timeout_seconds}s -c timezone=UTC", "connect_timeout": 5},
+            connect_args={
+                "options": f"-c statement_timeout={statement_timeout_seconds}s -c timezone=UTC"
+                f" -c idle_in_transaction_session_timeout={ABANDONED_SECONDS}s",
+                "connect_timeout": 5,
+            },
         )
         event.listen(self.engine, "connect", _prepare)
 

@@ -47,14 +47,14 @@ def reconcile() -> Schedule:
 
 
 async def ensure_schedules(client: Client, every: timedelta) -> None:
-    """Create the schedules, or bring existing ones to this version."""
+    """Create the schedules and run each once, or bring existing ones to this version."""
     await _ensure(client, contracts.SWEEP_SCHEDULE, lane_sweep(every))
     await _ensure(client, contracts.RECONCILE_SCHEDULE, reconcile())
 
 
 async def _ensure(client: Client, name: str, schedule: Schedule) -> None:
     try:
-        await client.create_schedule(name, schedule)
+        await client.create_schedule(name, schedule, trigger_immediately=True)
     except ScheduleAlreadyRunningError:
 
         async def renew(_: ScheduleUpdateInput) -> ScheduleUpdate:

@@ -106,6 +106,17 @@ def note_flows(conn: Connection, redemption_ids: list[UUID]) -> None:
     )
 
 
+def forget_flows(conn: Connection) -> None:
+    """Note that none has a flow. What somebody else is changing is left as it is."""
+    conn.execute(
+        """
+        UPDATE redemptions SET fulfillment_flow_at = NULL
+        WHERE id IN (SELECT id FROM redemptions WHERE fulfillment_status = 'PENDING' AND fulfillment_flow_at IS NOT NULL
+                     ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
+        """
+    )
+
+
 def next_moment(conn: Connection, after: datetime) -> datetime | None:
     """The first deadline after a moment; None without one."""
     row: Any = conn.execute(
