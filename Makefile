@@ -71,6 +71,14 @@ rush: .venv/.dev ## Send 10,000 redemptions by 500 clients at a reward's last 10
 chaos: .venv/.dev ## Break processes and connections under load, then judge the books: SEED=7 MINUTES=2
 	$(PY) -m chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
+.PHONY: mutants
+mutants: .venv/.dev ## Seed deliberate defects one by one and see that the tests notice each
+	$(PY) -m tests.mutants.run --jobs $(JOBS)
+
+.PHONY: crashes
+crashes: .venv/.dev ## Kill APIs and workers right before and after every kind of commit
+	OPENSCRIP_CRASHES=all $(PYTEST) tests/faults tests/workflows/test_killed_api.py
+
 .PHONY: load
 load: .venv/.runtime ## Send load to a running stack
 	$(PY) -m cli load
