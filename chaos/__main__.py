@@ -17,7 +17,7 @@ def main(
     *,
     seed: Annotated[int, typer.Option(help="Decides operations and faults; drawn when it isn't given.")] = -1,
     minutes: Annotated[float, typer.Option(help="How long clients and nemesis work.", min=0.1)] = 2.0,
-    gap: Annotated[float, typer.Option(help="Seconds between faults, on average.", min=0.2)] = 2.0,
+    gap: Annotated[float, typer.Option(help="Seconds between faults, on average.", min=0.2)] = 4.0,
     keep: Annotated[bool, typer.Option(help="Keep data and logs in any case.")] = False,
 ) -> None:
     """Break everything for a while, then see whether the books are right."""

@@ -8,7 +8,7 @@ import httpx
 import psycopg
 
 from chaos.clients import Caller, Log
-from chaos.requests import Request
+from chaos.request import Request
 from chaos.stack import Stack
 from chaos.world import World
 from runtime.processes import ServiceError, wait_until

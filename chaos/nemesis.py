@@ -28,6 +28,7 @@ class Nemesis:
     def __init__(self, stack: Stack, faults: Sequence[Fault]) -> None:
         self.done: Counter[str] = Counter()
         self.errors: list[str] = []
+        self.ended = stack.ended
         self._stack = stack
         moments = [(fault.at, 0, number, fault) for number, fault in enumerate(faults)]
         moments += [(fault.at + fault.seconds, 1, number, fault) for number, fault in enumerate(faults)]

@@ -35,6 +35,8 @@ class Proxy:
             self._run(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(STOP_SECONDS)
+        if not self._thread.is_alive():
+            self._loop.close()
 
     def cut(self) -> None:
         """Cut every connection, and refuse new ones until `heal`."""

@@ -1,49 +1,14 @@
 """From an intent to the request that carries it out."""
 
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
 
+from chaos import steering
 from chaos.plan import Intent
+from chaos.request import Body, Builder, Memory, Request
 from chaos.world import World
 
-T = TypeVar("T")
-Body = dict[str, Any]
-
 EVENT_TIME = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
-ONE_TIME_SECONDS, TIER_SECONDS = 3.0, 4.0
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is sent; `key_kind` names the kind of its idempotency key, None where there is no key."""
-
-    kind: str
-    key: str
-    method: str
-    path: str
-    body: Body | None = None
-    key_kind: str | None = None
-    program: str = ""
-
-
-@dataclass
-class Memory:
-    """What earlier answers have told, for operations that build on them; shared by all clients."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    redemptions: list[tuple[str, str]] = field(default_factory=list)
-    parcels: list[str] = field(default_factory=list)
-    events: list[tuple[str, str]] = field(default_factory=list)
-    sent: list[Body] = field(default_factory=list)
-    failed_deliveries: list[str] = field(default_factory=list)
-
-    def choose(self, known: Sequence[T], pick: float) -> T | None:
-        """One of what is known, or None."""
-        with self.lock:
-            return known[int(pick * len(known))] if known else None
 
 
 def request_of(intent: Intent, world: World, memory: Memory) -> Request:
@@ -93,7 +58,7 @@ def _retry_all(intent: Intent, world: World, _: Memory) -> Request:
     return Request(intent.kind, intent.key, "POST", "/v1/events/retry", {"program_id": world.program})
 
 
-def _on_balance(verb: str, holder: str, more: Callable[[Intent], Body]) -> "Builder":
+def _on_balance(verb: str, holder: str, more: Callable[[Intent], Body]) -> Builder:
     def build(intent: Intent, world: World, _: Memory) -> Request:
         of_group = holder == "groups"
         holder_id = world.groups[intent.who % len(world.groups)] if of_group else world.people[intent.who]
@@ -160,7 +125,7 @@ def _sent(intent: Intent, world: World, path: str, body: Body, key_kind: str) ->
     return Request(intent.kind, intent.key, "POST", path, body, key_kind, world.program)
 
 
-def _wallet(verb: str) -> "Builder":
+def _wallet(verb: str) -> Builder:
     def build(intent: Intent, world: World, _: Memory) -> Request:
         body = {"amount": intent.amount, "description": intent.key, "idempotency_key": intent.key}
         return _sent(intent, world, f"/v1/programs/{world.program}/assets/{world.gifts}/{verb}", body, "wallet")
@@ -209,68 +174,6 @@ def _report(intent: Intent, _: World, memory: Memory) -> Request | None:
     return Request(intent.kind, intent.key, "POST", f"/v1/redemptions/{redemption_id}/fulfillment", body)
 
 
-def _on_person(method: str, path: str, body: Callable[[Intent], Body | None]) -> "Builder":
-    def build(intent: Intent, world: World, _: Memory) -> Request:
-        place = path.replace("{program}", world.program)
-        return Request(intent.kind, intent.key, method, f"/v1/participants/{world.people[intent.who]}/{place}", body(intent))
-
-    return build
-
-
-def _tier_body(intent: Intent) -> Body:
-    level: Body = {"level": "gold" if intent.pick < 0.5 else "silver"}
-    return level | ({"expires_at": _in_seconds(TIER_SECONDS)} if intent.reference < 3 else {})
-
-
-def _one_time(intent: Intent, world: World, _: Memory) -> Request:
-    trigger = {"type": "one_time", "trigger_at": _in_seconds(ONE_TIME_SECONDS)}
-    body = {"name": intent.key, "event_name": "once", "scope": "program", "trigger": trigger}
-    return Request(intent.kind, intent.key, "POST", f"/v1/programs/{world.program}/automations", body)
-
-
-def _fan_out(intent: Intent, world: World, _: Memory) -> Request:
-    body = {"name": intent.key, "event_name": "heard", "scope": "participants", "trigger": {"type": "immediate"}}
-    return Request(intent.kind, intent.key, "POST", f"/v1/programs/{world.program}/automations", body)
-
-
-def _in_seconds(seconds: float) -> str:
-    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
-
-
-def _automation(verb: str) -> "Builder":
-    def build(intent: Intent, world: World, _: Memory) -> Request:
-        return Request(intent.kind, intent.key, "POST", f"/v1/programs/{world.program}/automations/{world.fan_out}/{verb}")
-
-    return build
-
-
-def _status_of_program(status: str) -> "Builder":
-    def build(intent: Intent, world: World, _: Memory) -> Request:
-        return Request(intent.kind, intent.key, "PATCH", f"/v1/programs/{world.second_program}", {"status": status})
-
-    return build
-
-
-def _switch_rule(intent: Intent, world: World, _: Memory) -> Request:
-    body = {"status": "ACTIVE" if intent.pick < 0.6 else "SUSPENDED"}
-    return Request(intent.kind, intent.key, "PATCH", f"/v1/rules/{world.rules['untag']}", body)
-
-
-def _reset_budget(intent: Intent, world: World, _: Memory) -> Request:
-    path = f"/v1/rules/{world.rules['promo']}/reset-budget?asset_id={world.points}"
-    return Request(intent.kind, intent.key, "POST", path)
-
-
-def _switch_endpoint(intent: Intent, world: World, _: Memory) -> Request:
-    body = {"status": "ACTIVE" if intent.pick < 0.6 else "DISABLED"}
-    return Request(intent.kind, intent.key, "PATCH", f"/v1/webhook-endpoints/{world.endpoints['switched']}", body)
-
-
-def _retry_delivery(intent: Intent, _: World, memory: Memory) -> Request | None:
-    delivery = memory.choose(memory.failed_deliveries, intent.pick)
-    return None if delivery is None else Request(intent.kind, intent.key, "POST", f"/v1/webhook-deliveries/{delivery}/retry")
-
-
 def _list(intent: Intent, world: World, _: Memory) -> Request:
     paths = (
         f"/v1/journal-entries?program_id={world.program}&limit=40",
@@ -281,8 +184,6 @@ def _list(intent: Intent, world: World, _: Memory) -> Request:
     )
     return Request(intent.kind, intent.key, "GET", paths[int(intent.pick * len(paths))])
 
-
-Builder = Callable[[Intent, World, Memory], Request | None]
 
 BUILDERS: Mapping[str, Builder] = {
     "event": _event,
@@ -308,21 +209,21 @@ BUILDERS: Mapping[str, Builder] = {
     "redeem item": _redeem_item,
     "reverse": _reverse,
     "report": _report,
-    "set tier": _on_person("PUT", "state/tiers/club?program_id={program}", _tier_body),
-    "remove tier": _on_person("DELETE", "state/tiers/club?program_id={program}", lambda _: None),
-    "tag": _on_person("PUT", "state/tags/fan", lambda _: None),
-    "counter": _on_person("PUT", "state/counters/visits", lambda intent: {"value": str(intent.reference)}),
-    "attribute": _on_person("PUT", "state/attributes/city", lambda intent: {"value": f"city {intent.reference}"}),
-    "one time": _one_time,
-    "fan-out": _fan_out,
-    "trigger": _automation("trigger"),
-    "cancel": _automation("cancel"),
-    "suspend program": _status_of_program("SUSPENDED"),
-    "resume program": _status_of_program("ACTIVE"),
-    "switch rule": _switch_rule,
-    "reset budget": _reset_budget,
-    "switch endpoint": _switch_endpoint,
-    "retry delivery": _retry_delivery,
-    "balances": _on_person("GET", "balances", lambda _: None),
+    "set tier": steering.on_person("PUT", "state/tiers/club?program_id={program}", steering.tier_body),
+    "remove tier": steering.on_person("DELETE", "state/tiers/club?program_id={program}", lambda _: None),
+    "tag": steering.on_person("PUT", "state/tags/fan", lambda _: None),
+    "counter": steering.on_person("PUT", "state/counters/visits", lambda intent: {"value": str(intent.reference)}),
+    "attribute": steering.on_person("PUT", "state/attributes/city", lambda intent: {"value": f"city {intent.reference}"}),
+    "one time": steering.one_time,
+    "fan-out": steering.fan_out,
+    "trigger": steering.automation("trigger"),
+    "cancel": steering.automation("cancel"),
+    "suspend program": steering.status_of_program("SUSPENDED"),
+    "resume program": steering.status_of_program("ACTIVE"),
+    "switch rule": steering.switch_rule,
+    "reset budget": steering.reset_budget,
+    "switch endpoint": steering.switch_endpoint,
+    "retry delivery": steering.retry_delivery,
+    "balances": steering.on_person("GET", "balances", lambda _: None),
     "list": _list,
 }

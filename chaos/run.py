@@ -19,7 +19,7 @@ from chaos.plan import digest, schedule
 from chaos.report import Report
 from chaos.stack import Stack, run_stack
 from chaos.unknowns import resolve
-from chaos.world import make_world
+from chaos.world import World, make_world
 from db.session import Database
 from services import organizations
 from tests.support.receiver import Received, Receiver, Reply, receive
@@ -36,7 +36,7 @@ class Options:
 
     seed: int
     seconds: float
-    mean_gap: float = 2.0
+    mean_gap: float = 4.0
     drain_seconds: float = 180.0
     visit_after: float = 1e9
     hangs: bool = True
@@ -71,7 +71,12 @@ def run(options: Options, folder: Path, say: Callable[[str], None]) -> Report:
     """Carry out a run in a folder of its own; the report says what was found."""
     faults = schedule(options.seed, options.seconds, options.mean_gap)
     report = Report(options.seed, digest(options.seed, options.seconds, options.mean_gap), options.seconds, logs=folder)
-    say(f"seed {options.seed}, plan {report.plan}: {len(faults)} faults in {options.seconds:.0f} s")
+    began = time.monotonic()
+
+    def tell(text: str) -> None:
+        say(f"{time.monotonic() - began:6.1f} s  {text}")
+
+    tell(f"seed {options.seed}, plan {report.plan}: {len(faults)} faults in {options.seconds:.0f} s")
     moods = Moods(options.seed, hangs=options.hangs)
     with receive(script=moods) as receiver, run_stack(folder) as stack:
         organization_id, headers = _tenant(stack)
@@ -79,29 +84,37 @@ def run(options: Options, folder: Path, say: Callable[[str], None]) -> Report:
             world = make_world(client, receiver.url)
         clients = Clients(options.seed, stack.urls, headers, world)
         report.log = clients.log
-        nemesis = Nemesis(stack, faults)
-        try:
-            clients.start()
-            nemesis.start()
-            time.sleep(options.seconds)
-        finally:
-            clients.stop()
-            nemesis.heal()
+        tell("clients and nemesis begin")
+        _disturb(clients, Nemesis(stack, faults), options.seconds, report)
         moods.is_calm = True
-        report.faults, report.missed_faults, report.ended = nemesis.done, nemesis.errors, stack.ended
-        say("healed; draining")
+        tell("healed; draining")
         with closing(Caller(stack.urls, headers, clients.log)) as caller:
-            drained = drain(stack, world, caller, options.drain_seconds, options.visit_after)
-            report.drain_seconds = drained.seconds
-            with stack.connect() as connection:
-                report.unknowns = resolve(clients.log, caller, connection)
-            time.sleep(SETTLE_SECONDS)
-            # what the repeated operations have made is done, too
-            again = drain(stack, world, caller, options.drain_seconds, options.visit_after)
-            require_drained(again, clients.log)
+            _come_to_rest(stack, world, caller, options, report)
+            tell("everything is done; judging")
             judge(stack, clients.log, caller, organization_id, receiver)
             _count(report, stack, receiver)
     return report
+
+
+def _disturb(clients: Clients, nemesis: Nemesis, seconds: float, report: Report) -> None:
+    try:
+        clients.start()
+        nemesis.start()
+        time.sleep(seconds)
+    finally:
+        clients.stop()
+        nemesis.heal()
+    report.faults, report.missed_faults, report.ended = nemesis.done, nemesis.errors, nemesis.ended
+
+
+def _come_to_rest(stack: Stack, world: World, caller: Caller, options: Options, report: Report) -> None:
+    """Drain, repeat what is unknown, and drain what that has made."""
+    found = drain(stack, world, caller, options.drain_seconds, options.visit_after)
+    report.drain_seconds = found.seconds
+    with stack.connect() as connection:
+        report.unknowns = resolve(report.log, caller, connection)
+    time.sleep(SETTLE_SECONDS)
+    require_drained(drain(stack, world, caller, options.drain_seconds, options.visit_after), report.log)
 
 
 def _tenant(stack: Stack) -> tuple[UUID, dict[str, str]]:

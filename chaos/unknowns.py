@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 import psycopg
 
 from chaos.clients import Caller, Fate, Log, Outcome
-from chaos.requests import Request
+from chaos.request import Request
 
 ATTEMPTS = 30
 GAP_SECONDS = 0.3
