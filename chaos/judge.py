@@ -10,7 +10,7 @@ from chaos.checks import CHECKS
 from chaos.clients import Caller, Log
 from chaos.stack import Stack
 from db.session import Database
-from tests.support.books import broken_invariants
+from services.invariants import violations
 from tests.support.message_book import assert_told
 from tests.support.receiver import Received, Receiver
 
@@ -31,8 +31,9 @@ def judge(stack: Stack, log: Log, caller: Caller, organization_id: UUID, receive
         _check_impact(log, connection, caller)
         _check_lists(log, connection, caller)
     with closing(Database(stack.postgres.dsn, pool_size=1)) as database:
-        for name, rows in broken_invariants(database, organization_id).items():
-            log.violate(name, "; ".join(map(str, rows[:FEW])))
+        with database.session() as session:
+            for found in violations(session, organization_id, limit=FEW):
+                log.violate(found.check.name, str(found))
         try:
             assert_told(database, organization_id)
         except AssertionError as error:
