@@ -36,6 +36,7 @@ class Stack:
     to_temporal: Proxy
     ports: dict[str, int] = field(default_factory=lambda: {"api-1": free_port(), "api-2": free_port()})
     children: dict[str, Child] = field(default_factory=dict)
+    killed: set[str] = field(default_factory=set)
     ended: list[str] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -52,6 +53,7 @@ class Stack:
     def start(self, name: str) -> None:
         """Start an API or a worker, unless it runs."""
         with self.lock:
+            self.killed.discard(name)
             child = self.children.get(name)
             if child is not None and child.poll() is None:
                 return
@@ -62,16 +64,16 @@ class Stack:
     def kill(self, name: str) -> None:
         """Kill -9."""
         with self.lock:
+            self.killed.add(name)
             kill_session(self.children[name].pid)
             self.children[name].reap(STOP_SECONDS)
 
     def revive(self) -> None:
         """Start again what has ended by itself, as a supervisor would: a process that finds no database at its start ends."""
         with self.lock:
-            for name, child in self.children.items():
-                if child.poll() is not None:
-                    self.ended.append(name)
-                    self.start(name)
+            for name in [name for name, child in self.children.items() if child.poll() is not None and name not in self.killed]:
+                self.ended.append(name)
+                self.start(name)
 
     def is_ready(self) -> bool:
         """Whether both APIs reach everything."""
