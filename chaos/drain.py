@@ -31,7 +31,8 @@ WAITING = (
     (
         # a rule's event is made two seconds after the one that scheduled it
         "events that are soon made",
-        "SELECT id, name, due_at FROM automations WHERE trigger_type = 'one_time' AND due_at < openscrip_now() + interval '10 seconds'",
+        """SELECT id, name, due_at FROM automations
+        WHERE trigger_type = 'one_time' AND due_at < openscrip_now() + interval '10 seconds'""",
     ),
     ("fan-outs", "SELECT id, name, execution_status FROM automations WHERE execution_status IN ('pending', 'executing')"),
     ("subscriptions that are due", f"SELECT id, participant_id, due_at FROM automation_subscriptions WHERE due_at < {LATE}"),
