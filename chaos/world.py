@@ -8,9 +8,11 @@ import httpx
 
 from chaos.plan import PEOPLE
 from chaos.rules import rules_of
+from runtime.processes import wait_until
 
 STOCK, PER_PERSON = 25, 4
 GROUPS = 2
+SUBSCRIBED_SECONDS = 60.0
 
 
 @dataclass
@@ -127,6 +129,9 @@ class _Builder:
         crossing = {"type": "participant_state", "schedule_type": "THRESHOLD", "schedule_config": config}
         watching = {"name": "Regulars", "event_name": "regular", "scope": "participants", "trigger": crossing}
         world.watching = self.make(automations, watching)
+        # a threshold that is crossed before somebody is subscribed doesn't fire
+        subscriptions = f"{automations}/{world.watching}/subscriptions?limit=200"
+        assert wait_until(lambda: len(self._client.get(subscriptions).json()["data"]) == PEOPLE, SUBSCRIBED_SECONDS, 0.1)
 
 
 def _spending(threshold: str) -> dict[str, Any]:
