@@ -67,6 +67,10 @@ bench: .venv/.runtime ## Measure throughput and latency against pgbench on this 
 rush: .venv/.dev ## Send 10,000 redemptions by 500 clients at a reward's last 100 units
 	OPENSCRIP_RUSH=10000x500 $(PYTEST) -s tests/e2e/test_reward_rush.py
 
+.PHONY: fuzz
+fuzz: .venv/.dev ## Send 1,000 made-up requests at every operation (OPENSCRIP_FUZZ_SEED, _EXAMPLES, _PHASES, _PATHS)
+	OPENSCRIP_FUZZ=1 $(PYTEST) -s tests/api/surface/test_fuzz.py
+
 .PHONY: load
 load: .venv/.runtime ## Send load to a running stack
 	$(PY) -m cli load

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 
 from api.schemas.types import (
     AmountStr,
@@ -106,6 +107,15 @@ class RequestModel(BaseModel):
         yield from ()
 
 
+def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    parts = schema.get("anyOf", [])
+    if any(part.get("type") == "null" for part in parts):
+        return schema
+    outer = {name: schema[name] for name in ("title", "description", "default") if name in schema}
+    inner = {name: value for name, value in schema.items() if name not in outer}
+    return {"anyOf": [*(parts or [inner]), {"type": "null"}]} | outer
+
+
 class CreateModel(RequestModel):
     """A body of an operation: null equals leaving a field out."""
 
@@ -116,6 +126,14 @@ class CreateModel(RequestModel):
             return data
         optional = cls.optional_names()
         return {name: value for name, value in data.items() if value is not None or name not in optional}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """What may be left out may be null as well; where that isn't said by the field, it is said here."""
+        described = handler.resolve_ref_schema(handler(schema))
+        for name in cls.optional_names() & set(described.get("properties", {})):
+            described["properties"][name] = _nullable(described["properties"][name])
+        return described
 
     @classmethod
     def optional_names(cls) -> frozenset[str]:
