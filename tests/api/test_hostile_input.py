@@ -210,6 +210,14 @@ def test_cursors(api: Tenant, cursor: str) -> None:
     assert api.call("GET", f"/v1/programs?cursor={cursor}", 400)["details"]["field"] == "cursor"
 
 
+@pytest.mark.parametrize("kind", [[], {}, [{}], {"a": []}])
+@pytest.mark.parametrize("extra", [{}, {"participant_id": "01890000-0000-7000-8000-000000000001"}])
+def test_lists_and_objects_in_place_of_a_word(api: Tenant, kind: object, extra: dict[str, str]) -> None:
+    body = {"name": "n", "event_name": "e", "scope": "program", "trigger": {"type": kind, "cron_expression": "0 9 * * *"}} | extra
+    found = api.post(f"/v1/programs/{program(api)}/automations", body, 400)
+    assert ("trigger.type", "invalid") in faults(found)
+
+
 class TestOrder:
     """Of several faults the first in the order of checks answers."""
 

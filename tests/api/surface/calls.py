@@ -13,7 +13,7 @@ from uuid import uuid4
 import httpx
 
 from tests.api.surface.operations import Operation, field_of, leaves, replaced
-from tests.api.surface.world import ANN, World
+from tests.api.surface.world import ANN, MOMENT, World
 from tests.support.client import Tenant
 
 Body = dict[str, Any]
@@ -125,6 +125,7 @@ _VARIANTS: Mapping[str, tuple[Callable[[World], Body], ...]] = {
         lambda world: {"source_external_id": None, "source_group_id": world["group"]},
     ),
     "POST /v1/events": (lambda world: _whose(world),),
+    "POST /v1/events/batch": (lambda world: {"events": [_event(world)]},),
     "POST /v1/events/simulate": (lambda world: _whose(world),),
     "POST /v1/rules": (lambda world: {"order": None, "budgets": [{"asset_id": world["asset"], "limit": "10.00"}]},),
     "PATCH /v1/rules/{id}": (
@@ -160,6 +161,11 @@ _NEEDED = {"from": "2026-01-01T00:00:00Z", "to": "2026-12-31T00:00:00Z", "as_of"
 
 def _whose(world: World) -> Body:
     return {"external_id": None, "participant_id": world["participant"], "recipient_id": world["second"]}
+
+
+def _event(world: World) -> Body:
+    known = {"program_id": world["program"], "idempotency_key": f"key-{uuid4()}", "event_timestamp": MOMENT}
+    return known | {"participant_id": world["participant"], "recipient_id": world["second"], "event_data": {"type": "purchase"}}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.api.surface import fuzz
 from tests.api.surface.conftest import NOWHERE
+from tests.api.surface.links import linked
 from tests.api.surface.operations import document
 from tests.api.surface.world import World, make_world
 from tests.support.client import new_tenant
@@ -48,7 +49,7 @@ def fuzzed(stack: Stack) -> Iterator[World]:
 @pytest.mark.timeout(0 if fuzz.is_long() else 120)
 def test_nothing_breaks(fuzzed: World, tmp_path: Path) -> None:
     plan = fuzz.Plan.of_environment(SHORT.seed) if fuzz.is_long() else SHORT
-    outcome = fuzz.run(fuzzed, document(), tmp_path, plan)
+    outcome = fuzz.run(fuzzed, linked(document()), tmp_path, plan)
     print(f"\nseed {plan.seed}: {outcome.summary()}")
     assert outcome.status == 0, f"seed {plan.seed}\n{without_secrets(outcome.text)}"
 
