@@ -71,6 +71,10 @@ rush: .venv/.dev ## Send 10,000 redemptions by 500 clients at a reward's last 10
 fuzz: .venv/.dev ## Send 1,000 made-up requests at every operation (OPENSCRIP_FUZZ_SEED, _EXAMPLES, _PHASES, _PATHS)
 	OPENSCRIP_FUZZ=1 $(PYTEST) -s tests/api/surface/test_fuzz.py
 
+.PHONY: mutants
+mutants: .venv/.dev ## Seed deliberate defects one by one and see that the tests notice each
+	$(PY) -m tests.mutants.run --jobs $(JOBS)
+
 .PHONY: load
 load: .venv/.runtime ## Send load to a running stack
 	$(PY) -m cli load

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import sys
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -19,6 +20,7 @@ from activities.expiry_notices import NoticeActivities
 from activities.fulfillments import FulfillmentActivities
 from activities.lanes import LaneActivities, SweepActivities
 from activities.redemptions import RedemptionActivities
+from activities.sampling import keep_sampling
 from activities.subscriptions import SubscriptionActivities
 from activities.tiers import TierActivities
 from activities.waking import FlowWaker
@@ -144,9 +146,20 @@ def delivery_worker(client: Client, sender: Sender) -> Worker:
     )
 
 
+@contextlib.asynccontextmanager
+async def sampling(settings: Settings, database: Database) -> AsyncIterator[None]:
+    """Sample what waits for the metrics, where they are served."""
+    task = asyncio.create_task(keep_sampling(database)) if settings.worker_metrics_port else None
+    yield
+    if task is not None:
+        task.cancel()
+
+
 async def run(settings: Settings, stopping: asyncio.Event) -> None:
     """Work until `stopping` is set, then let running activities finish."""
-    database = Database(settings.require_database_url(), pool_size=settings.database_pool_size + REDEMPTIONS_AT_ONCE)
+    database = Database(settings.require_database_url(), pool_size=settings.database_pool_size + REDEMPTIONS_AT_ONCE).watched(
+        "activities"
+    )
     lanes = await asyncio.to_thread(deployed_lanes, database)
     await asyncio.to_thread(require_own_time, database, may_be_moved=settings.test_clock)
     client = await connect(settings)
@@ -159,7 +172,9 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
     with (
         contextlib.closing(database),
         open_sender(settings, waker.tell) as deliveries,
-        contextlib.closing(Database(settings.require_database_url(), pool_size=WEBHOOK_CONNECTIONS)) as outward,
+        contextlib.closing(
+            Database(settings.require_database_url(), pool_size=WEBHOOK_CONNECTIONS).watched("webhooks")
+        ) as outward,
         ThreadPoolExecutor(WEBHOOKS_AT_ONCE, "webhook") as callers,
         ThreadPoolExecutor(settings.database_pool_size, "activity") as executor,
         ThreadPoolExecutor(REDEMPTIONS_AT_ONCE, "redemption") as redeemers,
@@ -170,7 +185,8 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
         ledger = build_worker(client, database, settings, lanes, executor, deliveries)
         async with ledger, redemptions, webhooks, delivery_worker(client, deliveries):
             log.info("worker_started", lanes=lanes, temporal=settings.temporal_target)
-            await stopping.wait()
+            async with sampling(settings, database):
+                await stopping.wait()
             log.info("worker_stopping")
         await waker.close()
 

@@ -19,7 +19,7 @@ from activities.subscriptions import SubscriptionPass
 from activities.waking import start_runs, wake_lanes
 from db.repositories import event_queue as queue
 from db.session import Database, psycopg_of
-from runtime.metrics import SYSTEM_EVENTS
+from runtime.metrics import FAN_OUTS, SYSTEM_EVENTS
 from services import fan_outs, scheduled, subscriptions
 from services.fan_outs import Progress, Stage
 from services.system_events import Made
@@ -123,12 +123,12 @@ class FanOutActivities:
                 activity.heartbeat(failures + 1)
                 raise
             log.exception("fan_out_given_up", automation=str(run.automation_id))
-            return await self._once(run, fan_outs.give_up)
+            return _counted(await self._once(run, fan_outs.give_up))
 
     @activity.defn
     async def cancel_fan_out(self, run: RunInput) -> RunReport:
         """Stop the fan-out as the API does."""
-        return await self._once(run, fan_outs.cancel)
+        return _counted(await self._once(run, fan_outs.cancel))
 
     async def _pages(self, run: RunInput, failures: int) -> RunReport:
         waking = _Waking(lambda woken: wake_lanes(self.client, woken, self.lanes))
@@ -144,7 +144,7 @@ class FanOutActivities:
             await waking.note(progress.made.lanes)
             if progress.stage is not Stage.EXECUTING or time.monotonic() > deadline or activity.is_worker_shutdown():
                 await waking.close()
-                return _report(progress, made.events, pages)
+                return _counted(_report(progress, made.events, pages))
             if not progress.looked_at:
                 await asyncio.sleep(ROOM_POLL_SECONDS)
 
@@ -219,3 +219,10 @@ def _report(progress: Progress, events: int, pages: int) -> RunReport:
         pages=pages,
         finished_at=datetime.now(UTC),
     )
+
+
+def _counted(report: RunReport) -> RunReport:
+    """The report; a fan-out that has ended is counted."""
+    if report.state not in (RunState.EXECUTING, RunState.WAITING):
+        FAN_OUTS.labels(report.state.value).inc()
+    return report

@@ -20,7 +20,7 @@ from activities.waking import start_runs
 from activities.webhook_deliveries import reconcile_retries
 from db.session import Database
 from domain.money import format_amount
-from runtime.metrics import DUE_ENTRIES
+from runtime.metrics import DUE_ENTRIES, RECONCILE_FAILED, RECONCILE_FLOWS, RECONCILE_TIMESTAMP, RECONCILIATIONS
 from services import due, fan_outs, holds
 from services.fan_outs import FanOutKey
 from services.holds import DatedHold, HoldRow
@@ -167,14 +167,16 @@ class ReconcileActivities:
         tiers, unkept = await reconcile_tiers(self.database, self.client)
         kept, lost = await reconcile_automations(self.database, self.client)
         retries, untried = await reconcile_retries(self.database, self.client)
-        return ReconcileReport(
-            holds=len(ending),
-            runs=len(runs),
-            fulfillments=handed,
-            tiers=tiers,
-            automations=kept,
-            retries=retries,
-            failed=failed + stuck + unkept + lost + untried,
+        return _counted(
+            ReconcileReport(
+                holds=len(ending),
+                runs=len(runs),
+                fulfillments=handed,
+                tiers=tiers,
+                automations=kept,
+                retries=retries,
+                failed=failed + stuck + unkept + lost + untried,
+            )
         )
 
     def _fan_outs(self) -> list[FanOutKey]:
@@ -182,3 +184,13 @@ class ReconcileActivities:
 
     def _ending(self) -> list[DatedHold]:
         return transact(self.database, lambda session: holds.ending_soon(session, HOLD_HORIZON_SECONDS, HOLDS_A_PASS))
+
+
+def _counted(report: ReconcileReport) -> ReconcileReport:
+    """The report, added to the metrics."""
+    for kind, count in report.model_dump(exclude={"failed"}).items():
+        RECONCILE_FLOWS.labels(kind).inc(count)
+    RECONCILE_FAILED.inc(report.failed)
+    RECONCILIATIONS.inc()
+    RECONCILE_TIMESTAMP.set_to_current_time()
+    return report

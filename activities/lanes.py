@@ -18,7 +18,7 @@ from db.repositories import event_queue as queue
 from db.repositories import processing as rows
 from db.repositories.webhook_sending import EndpointKey, due_endpoints
 from db.session import Connection, Database
-from runtime.metrics import EVENT_BATCH_SECONDS, EVENT_LAG_SECONDS, EVENTS_PROCESSED
+from runtime.metrics import EVENT_BATCH_SECONDS, EVENT_BATCH_SIZE, EVENT_LAG_SECONDS, EVENT_POSTED_SECONDS, EVENTS_PROCESSED
 from services.processing import BATCH_EVENTS, Batch, Locks, StartAgain, give_up_or_postpone, process_batch
 from services.transactions import is_transient
 from workflows.contracts import DrainInput, DrainReport, SweepReport
@@ -147,8 +147,13 @@ def _note(report: DrainReport, batch: Batch, seconds: float) -> None:
     EVENTS_PROCESSED.labels("FAILED").inc(batch.failed)
     EVENTS_PROCESSED.labels("COMPLETED").inc(batch.events - batch.failed)
     EVENT_BATCH_SECONDS.observe(seconds)
-    if batch.oldest is not None:
-        EVENT_LAG_SECONDS.observe(max(0.0, (datetime.now(UTC) - batch.oldest).total_seconds()))
+    EVENT_BATCH_SIZE.observe(batch.events)
+    if batch.accepted:
+        now = datetime.now(UTC)
+        waited = [max(0.0, (now - moment).total_seconds()) for moment in batch.accepted]
+        EVENT_LAG_SECONDS.observe(waited[0])
+        for age in waited:
+            EVENT_POSTED_SECONDS.observe(age)
 
 
 def is_unreachable(error: Exception) -> bool:

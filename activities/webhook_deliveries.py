@@ -279,7 +279,7 @@ def _look_again_in(turn: Turn, found: Standing) -> float | None:
 def open_sender(settings: Settings, told: Told = lambda _: None) -> Iterator[Sender]:
     """A sender with connections and threads of its own."""
     with (
-        closing(Database(settings.require_database_url(), pool_size=CONNECTIONS)) as database,
+        closing(Database(settings.require_database_url(), pool_size=CONNECTIONS).watched("deliveries")) as database,
         ThreadPoolExecutor(ATTEMPTS_AT_ONCE, "webhook") as callers,
         ThreadPoolExecutor(CONNECTIONS, "webhook-clerk") as clerks,
     ):

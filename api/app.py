@@ -63,7 +63,7 @@ def _stack(app: FastAPI, dispatch: Dispatch) -> ASGIApp:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     threads = settings.database_pool_size
-    database = Database(settings.require_database_url(), pool_size=threads + SPARE_CONNECTIONS)
+    database = Database(settings.require_database_url(), pool_size=threads + SPARE_CONNECTIONS).watched("requests")
     app.state.database = database
     app.state.keys = KeyCache(database)
     bucket = settings.bucket

@@ -25,6 +25,7 @@ from api.turns import NobodyGotOnError, Turn, Turns
 from db.session import Database
 from domain.errors import DomainError, ServiceUnavailable
 from domain.refusals import refusal_of
+from runtime.metrics import REDEMPTION_SECONDS, REDEMPTIONS
 from runtime.settings import Settings
 from runtime.temporal import connect
 from services.idempotency import Outcome
@@ -111,6 +112,21 @@ class Redeemer:
 
     async def run(self, errand: Errand) -> Outcome:
         """Carry out an errand: its answer, or its refusal; ServiceUnavailable when it wasn't done in time, and won't be."""
+        kind = errand.workflow_id.partition("/")[0]
+        began, result = self._loop.time(), "failed"
+        try:
+            outcome = await self._run(errand)
+            result = "replayed" if outcome.is_replay else "done"
+        except DomainError as error:
+            result = "unavailable" if isinstance(error, ServiceUnavailable) else "refused"
+            raise
+        else:
+            return outcome
+        finally:
+            REDEMPTIONS.labels(kind, result).inc()
+            REDEMPTION_SECONDS.labels(kind).observe(self._loop.time() - began)
+
+    async def _run(self, errand: Errand) -> Outcome:
         first, began = await self._look(errand, self._timeout)
         if first.answer is not None:
             return first.answer

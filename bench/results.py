@@ -14,11 +14,13 @@ class Figure(StrEnum):
 
     BATCH = "batch"
     RULES = "rules"
+    SCARCE = "scarce"
     SINGLE = "single"
     LATENCY = "latency"
     REDEMPTIONS = "redemptions"
     WEBHOOKS = "webhooks"
     BASELINE = "baseline"
+    TIERS = "tiers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +31,19 @@ class Budget:
     aim: float
 
 
-BUDGETS = {Figure.BATCH: Budget(0.4, 0.6), Figure.SINGLE: Budget(0.12, 0.2)}
-# Batches into a program of 200 rules against those into one of ten.
-RULES_BUDGET = 0.6
+BUDGETS = {Figure.BATCH: Budget(0.6, 1.0), Figure.SINGLE: Budget(0.2, 0.3)}
+# Batches into a program of 200 rules, and into one whose value is scarce, against those into a program of ten rules.
+SHARES = {Figure.RULES: 0.6, Figure.SCARCE: 0.6}
 # Single posts against the baseline.
 BASELINE_AIM = 15.0
 # Milliseconds from acceptance to visible effects, on an idle machine with two cores.
 LATENCY_AIMS = {50: 30.0, 99: 150.0}
 # The same for a redemption, from the request to its answer.
 REDEMPTION_AIM = 30.0
+# Events while a period end is under way, against those before; holders a second alone; megabytes that a worker grows by.
+TIER_EVENTS_BUDGET = 0.5
+TIER_HOLDERS_AIM = 2000.0
+TIER_GROWTH_BUDGET = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,46 @@ class RedemptionTimes:
         return self.p50 / self.bare_p50
 
 
+@dataclass(frozen=True, slots=True)
+class PeriodEnd:
+    """Seconds from its moment until nobody has anything due, pages of the flow, and the megabytes the worst worker grew by."""
+
+    seconds: float
+    pages: int
+    growth_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class TierTimes:
+    """Two period ends of a tier, one alone and one under load; events a second of each round before and during the latter."""
+
+    holders: int
+    alone: PeriodEnd
+    busy: PeriodEnd
+    before: list[float]
+    during: list[float]
+
+    @property
+    def ratio(self) -> float:
+        """Events during the period end in units of those before."""
+        return statistics.median(self.during) / statistics.median(self.before)
+
+    @property
+    def holders_per_second(self) -> float:
+        """Of the period end alone."""
+        return self.holders / self.alone.seconds
+
+    @property
+    def growth_mb(self) -> float:
+        """The megabytes that a worker grew by at most."""
+        return max(self.alone.growth_mb, self.busy.growth_mb)
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether a budget is missed."""
+        return self.ratio < TIER_EVENTS_BUDGET or self.growth_mb >= TIER_GROWTH_BUDGET
+
+
 @dataclass(slots=True)
 class Results:
     """Everything of one run."""
@@ -99,6 +145,7 @@ class Results:
     runs: dict[Figure, list[Run]] = field(default_factory=dict)
     latency: Latency | None = None
     redemptions: RedemptionTimes | None = None
+    tiers: TierTimes | None = None
     deadlocks: int = 0
     seconds: float = 0.0
 
@@ -125,14 +172,14 @@ class Results:
     def missed(self) -> list[Figure]:
         """Figures that were measured and miss the budget of today."""
         missed = [figure for figure, budget in BUDGETS.items() if self.runs.get(figure) and self.ratio(figure) < budget.now]
-        rules = self.rules_to_batch()
-        return [*missed, Figure.RULES] if rules is not None and rules < RULES_BUDGET else missed
+        missed += [figure for figure, least in SHARES.items() if (self.share_of_batch(figure) or least) < least]
+        return [*missed, Figure.TIERS] if self.tiers is not None and self.tiers.is_missed else missed
 
-    def rules_to_batch(self) -> float | None:
-        """The median round with 200 rules in units of the median round with ten; None unless both were measured."""
-        if not (self.runs.get(Figure.BATCH) and self.runs.get(Figure.RULES)):
+    def share_of_batch(self, figure: Figure) -> float | None:
+        """The median round of a figure in units of the median round of plain batches; None unless both were measured."""
+        if not (self.runs.get(Figure.BATCH) and self.runs.get(figure)):
             return None
-        return self.rate(Figure.RULES) / self.rate(Figure.BATCH)
+        return self.rate(figure) / self.rate(Figure.BATCH)
 
     def cpu_per_event(self, figure: Figure) -> dict[str, float]:
         """Milliseconds of processor time per event by kind of process, over all rounds."""
@@ -172,7 +219,11 @@ class Results:
             "redemptions_ms": None
             if self.redemptions is None
             else asdict(self.redemptions) | {"ratio_to_bare": round(self.redemptions.ratio, 2)},
-            "rules_to_batch": self.rules_to_batch(),
+            "tiers": None
+            if self.tiers is None
+            else asdict(self.tiers)
+            | {"events_ratio": round(self.tiers.ratio, 3), "holders_per_second": round(self.tiers.holders_per_second, 1)},
+            "shares_of_batch": {figure: self.share_of_batch(figure) for figure in SHARES},
             "deadlocks": self.deadlocks,
             "missed": self.missed(),
             "seconds": round(self.seconds, 1),

@@ -27,7 +27,9 @@ async def hosted_redemptions(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     redeemer: Redeemer = app.state.redeemer
     with (
-        contextlib.closing(Database(settings.require_database_url(), pool_size=REDEMPTIONS_AT_ONCE)) as database,
+        contextlib.closing(
+            Database(settings.require_database_url(), pool_size=REDEMPTIONS_AT_ONCE).watched("redemptions")
+        ) as database,
         ThreadPoolExecutor(REDEMPTIONS_AT_ONCE, "redemption") as executor,
     ):
         # what is committed here wakes the same flows as what requests commit

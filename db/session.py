@@ -13,7 +13,10 @@ import psycopg
 from psycopg.types.json import set_json_dumps, set_json_loads
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.pool import QueuePool
 from sqlmodel import Session
+
+from runtime.metrics import watch_pool
 
 APPLICATION_ROLE = "openscrip_app"
 
@@ -111,6 +114,12 @@ class Database:
         """A bare psycopg connection in one transaction, for set-based hot paths; same pool, same commit rule."""
         with self._telling(), self.engine.begin() as connection:
             yield cast("Connection", connection.connection.driver_connection)
+
+    def watched(self, name: str) -> "Database":
+        """Export the use of the pool under a name; gives the database itself."""
+        pool = cast("QueuePool", self.engine.pool)
+        watch_pool(name, pool.checkedout, pool.size)
+        return self
 
     @contextmanager
     def _telling(self) -> Iterator[None]:

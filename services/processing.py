@@ -32,6 +32,8 @@ NEAR = timedelta(seconds=60)
 class Batch:
     """What one transaction did to a lane; `taken` events were loaded, of which the time box let `events` be processed.
 
+    `accepted` says when these were accepted, in the order of the lane.
+
     `plans_soon`: it planned SYSTEM events of the next minute, or crossed a threshold, of which the due work should hear after the
     commit; `lowered_holds`: holds with a flow of their own that rules took from.
     """
@@ -41,7 +43,7 @@ class Batch:
     entries: int = 0
     taken: int = 0
     busy: bool = False
-    oldest: datetime | None = None
+    accepted: Sequence[datetime] = ()
     plans_soon: bool = False
     lowered_holds: tuple[UUID, ...] = ()
 
@@ -68,7 +70,7 @@ def process_batch(conn: Connection, lane: int, *, limit: int = BATCH_EVENTS, loc
         failed,
         len(work.books.entries),
         taken=len(queued),
-        oldest=queued[0].event.created_at,
+        accepted=[outcome.event.created_at for outcome in outcomes],
         plans_soon=work.has_crossings or any(item.due_at - item.planned_at <= NEAR for item in work.world.planned),
         lowered_holds=_lowered_holds(conn, work),
     )
@@ -107,4 +109,4 @@ def give_up_or_postpone(conn: Connection, lane: int) -> Batch:
     record_failure(conn, audience, outcome)
     queue.finish(conn, lane, [first.queue_seq])
     _note_runs(conn, queued, [outcome])
-    return Batch(1, failed=1, taken=1, oldest=first.event.created_at)
+    return Batch(1, failed=1, taken=1, accepted=[first.event.created_at])

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Request
-from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
 from api.openapi import router as router_for
@@ -19,9 +19,6 @@ CHECK_SECONDS = 3.0
 # apart from the threads of requests: busy isn't unready
 _threads = CapacityLimiter(2)
 Check = Callable[[], Awaitable[bool]]
-
-_POOL_USED = Gauge("openscrip_database_connections_used", "Connections of this process in use")
-_POOL_SIZE = Gauge("openscrip_database_connections_max", "Connections this process may open")
 
 
 @router.get("/healthz", summary="Is the process alive?", responses={200: {"description": "It is"}})
@@ -59,8 +56,5 @@ def openapi(request: Request) -> Response:
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
-async def metrics(request: Request) -> Response:
-    database: Database = request.app.state.database
-    _POOL_USED.set(database.engine.pool.checkedout())  # type: ignore[attr-defined]
-    _POOL_SIZE.set(database.engine.pool.size())  # type: ignore[attr-defined]
+async def metrics() -> Response:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from api.schemas.types import (
     AmountStr,
@@ -97,6 +97,14 @@ class RequestModel(BaseModel):
     """A body or query: nothing unknown, nothing coerced. `cross_faults` adds rules between fields."""
 
     model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=False, protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _require_object(cls, data: object) -> object:
+        """Only objects: the framework would read fields off anything that has attributes, a number too."""
+        if not isinstance(data, dict | cls):
+            raise PydanticCustomError("invalid", "Must be an object", {"expected": "object"})
+        return data
 
     @classmethod
     def cross_faults(cls, given: Given) -> Iterator[Fault]:  # noqa: ARG003 - for those who override it

@@ -112,6 +112,20 @@ def test_every_metric_is_documented() -> None:
     assert documented - {"openscrip_owner", "openscrip_app", "openscrip_now"} == exported
 
 
+METRIC_ROW = re.compile(r"^\| `(openscrip_\w+)` \| (\w+) \| ([\w, ]*)\|", re.MULTILINE)
+
+
+def test_metrics_have_the_documented_kinds_and_labels() -> None:
+    rows = {name: (kind, labels.strip()) for name, kind, labels in METRIC_ROW.findall(read("docs/operations.md"))}
+    found = {}
+    for collector in {id(each): each for each in REGISTRY._names_to_collectors.values()}.values():
+        for metric in collector.describe() if hasattr(collector, "describe") else ():
+            if metric.name.startswith("openscrip_"):
+                name = f"{metric.name}_total" if metric.type == "counter" else metric.name
+                found[name] = (metric.type, ", ".join(collector._labelnames))
+    assert rows == found
+
+
 def test_the_test_command_is_what_continuous_integration_runs() -> None:
     [command] = re.findall(r"^exec (.+)$", read(".ci/run"), re.MULTILINE)
     section = read("README.md").partition("## Run the tests")[2].partition("\n## ")[0]

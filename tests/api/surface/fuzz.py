@@ -20,6 +20,8 @@ KNOWN = 0.9
 TIMEOUT_SECONDS = 30
 # who may be refused whatever the form is right: states, balances, names that are taken, rules between fields
 REFUSED = ["2xx", "400", "404", "409", "422"]
+# it says how the machine does, which is busy
+READINESS = "GET /readyz"
 # what isn't as described may be accepted here: items of a batch are checked one by one, bodies that no operation reads are ignored
 LENIENT = {"POST /v1/events/batch"}
 
@@ -94,6 +96,9 @@ def _config(world: World) -> Iterator[str]:
         yield f'[dictionaries."{_plain(name)}"]\nvalues = ["{id_}"]'
     for name in ("points", "vip", "city", "tier"):
         yield f'[dictionaries."key_{name}"]\nvalues = ["{name}"]'
+    yield f'[[operations]]\ninclude-name = "{READINESS}"'
+    yield f"checks.positive_data_acceptance.expected-statuses = {json.dumps([*REFUSED, '503'])}"
+    yield 'checks.not_a_server_error.expected-statuses = ["200", "503"]'
     yield "[checks]"
     yield f"positive_data_acceptance.expected-statuses = {json.dumps(REFUSED)}"
     for operation in operations():
