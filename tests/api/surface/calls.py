@@ -7,6 +7,7 @@ neither covers can't be called, and tests of the whole surface fail for it.
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -156,7 +157,8 @@ _QUERIES: Mapping[str, Mapping[str, str]] = {
     "GET /v1/events/by-key": {"idempotency_key": "order-1001-completed"},
     "POST /v1/rules/{id}/reset-budget": {},
 }
-_NEEDED = {"from": "2026-01-01T00:00:00Z", "to": "2026-12-31T00:00:00Z", "as_of": "2026-06-30T00:00:00Z"}
+_NOW = datetime.now(UTC)
+_NEEDED = {"from": (_NOW - timedelta(days=30)).isoformat(), "to": (_NOW + timedelta(days=300)).isoformat()}
 
 
 def _whose(world: World) -> Body:

@@ -67,6 +67,12 @@ def _wallet(world: World) -> None:
     world.asset(f"W{uuid4().hex}"[:16], issuance_policy="PREFUNDED")
 
 
+def _outstanding(world: World) -> None:
+    """An asset of which somebody has something."""
+    world.asset("grown", symbol=f"G{uuid4().hex}"[:16])
+    world.move(holders(world)[0], "adjust", "grown", type="CREDIT", amount="1.00")
+
+
 _REVERSED = calling("POST /v1/redemptions/{id}/reverse", amount="0.01")
 _FUNDED = calling("POST /v1/programs/{id}/assets/{assetId}/fund")
 _CREDITED = calling("POST /v1/participants/{id}/balances/adjust")
@@ -103,6 +109,11 @@ GROWTH: Mapping[str, Grow] = {
     "/v1/programs/{programId}/automations": calling("POST /v1/programs/{programId}/automations"),
     "/v1/programs/{programId}/automations/{automationId}/subscriptions": _subscription,
     "/v1/journal-entries": _CREDITED,
+    "/v1/reports/ledger-summary": calling("POST /v1/assets"),
+    "/v1/reports/program-activity": calling("POST /v1/programs"),
+    "/v1/reports/liability": _outstanding,
+    "/v1/reports/liability-rollforward": _outstanding,
+    "/v1/reports/expiration-schedule": _outstanding,
     "/v1/webhook-endpoints": calling("POST /v1/webhook-endpoints"),
     "/v1/webhook-endpoints/{id}/deliveries": calling("POST /v1/webhook-endpoints/{id}/test"),
 }

@@ -19,8 +19,8 @@ from tests.support.stack import Stack
 
 pytestmark = pytest.mark.xdist_group("surface")
 
-# in the suite: enough to see that nothing broke; `make fuzz` sees more
-SHORT = fuzz.Plan(seed=SystemRandom().randrange(1 << 32), examples=1, phases=("examples", "fuzzing"))
+# in the suite: enough to see that nothing broke, the same each time; `make fuzz` sees more, and something else each time
+SHORT = fuzz.Plan(seed=1, examples=1, phases=("examples", "fuzzing"))
 LOOPBACK = ("127.0.0.1", "::1", "localhost", None)
 
 
@@ -48,9 +48,10 @@ def fuzzed(stack: Stack) -> Iterator[World]:
 @pytest.mark.usefixtures("contained")
 @pytest.mark.timeout(0 if fuzz.is_long() else 120)
 def test_nothing_breaks(fuzzed: World, tmp_path: Path) -> None:
-    plan = fuzz.Plan.of_environment(SHORT.seed) if fuzz.is_long() else SHORT
+    plan = fuzz.Plan.of_environment(SystemRandom().randrange(1 << 32)) if fuzz.is_long() else SHORT
+    print(f"\nseed {plan.seed}")
     outcome = fuzz.run(fuzzed, linked(document()), tmp_path, plan)
-    print(f"\nseed {plan.seed}: {outcome.summary()}")
+    print(outcome.summary())
     assert outcome.status == 0, f"seed {plan.seed}\n{without_secrets(outcome.text)}"
 
 

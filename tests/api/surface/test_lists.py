@@ -17,6 +17,7 @@ pytestmark = pytest.mark.xdist_group("surface")
 
 LISTS = [operation for operation in operations() if operation.is_paged]
 ENOUGH = 5
+ABOUT = ("participant_id", "program_id", "asset_id", "bucket")
 # what some orders ask for
 ALSO: Mapping[str, Callable[[World], dict[str, str]]] = {"/v1/events": lambda world: {"program_id": world["program"]}}
 # of rows in these statuses the order may still change
@@ -105,8 +106,8 @@ def at_rest(page: dict[str, Any]) -> list[str]:
 
 
 def identities(page: dict[str, Any]) -> list[str]:
-    """What tells the rows of a page apart: their own id, for postings everything, or the id of what there is one row about."""
+    """What tells the rows of a page apart: their own id, for postings everything, or the ids of what there is one row about."""
     return [
-        row.get("id") or (json.dumps(row) if "journal_entry_id" in row else row.get("participant_id") or row["asset_id"])
+        row.get("id") or json.dumps(row if "journal_entry_id" in row else [row.get(name) for name in ABOUT])
         for row in page["data"]
     ]
