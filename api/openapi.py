@@ -212,7 +212,9 @@ def _renamed(document: dict[str, Any]) -> dict[str, Any]:
         text = text.replace(f'"#/components/schemas/{old}"', f'"#/components/schemas/{new}"')
     renamed: dict[str, Any] = json.loads(text)
     found = renamed["components"]["schemas"]
-    renamed["components"]["schemas"] = {names.get(name, name): {**found[name]} for name in found}
+    renamed["components"]["schemas"] = {names.get(name, name): schema for name, schema in found.items()}
+    if len(renamed["components"]["schemas"]) < len(found):
+        raise ValueError("two schemas of the description have one name")
     return renamed
 
 
