@@ -63,6 +63,10 @@ replay: .venv/.dev ## Replay recorded workflow histories
 bench: .venv/.runtime ## Measure throughput and latency against pgbench on this machine
 	$(PY) -m cli bench
 
+.PHONY: bench-tiers
+bench-tiers: .venv/.runtime ## Measure a period end of a tier with 100,000 holders, alone and beside events
+	$(PY) -m cli bench --only tiers --holders 100000
+
 .PHONY: rush
 rush: .venv/.dev ## Send 10,000 redemptions by 500 clients at a reward's last 100 units
 	OPENSCRIP_RUSH=10000x500 $(PYTEST) -s tests/e2e/test_reward_rush.py
