@@ -228,6 +228,12 @@ def timed(session: Session, limit: int) -> list[TierKey]:
     return repository.some_timed(psycopg_of(session), limit)
 
 
+def is_anything_due(session: Session, until: datetime) -> bool:
+    """Whether something of a tier is due at a moment, which has come, or a new lifecycle hasn't reached everybody."""
+    conn = psycopg_of(session)
+    return bool(repository.tiers_renewing(conn) or repository.tiers_due(conn, until))
+
+
 def settle_everybody(database: Database, until: datetime, beat: Callable[[], None]) -> None:
     """Carry out everything that is due at a moment, which has come, and date it so; `beat` is called after each page."""
     for tier in transact(database, lambda session: repository.tiers_renewing(psycopg_of(session))):
