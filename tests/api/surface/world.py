@@ -168,7 +168,9 @@ def _automations(world: World) -> None:
         "schedule_config": {"attribute": "born", "time": "09:00"},
     }
     body = {"name": "Birthday", "event_name": "birthday", "scope": "participants", "trigger": birthday}
-    world.make("birthday", path, body)
+    made = world.make("birthday", path, body)
+    # an evaluation in the background gives it to whoever has the attribute
+    poll(lambda: world.tenant.get(f"{path}/{made['id']}/subscriptions")["data"], 30)
     later = {"type": "one_time", "trigger_at": world.in_a_year}
     world.make("later", path, {"name": "Later", "event_name": "later", "scope": "program", "trigger": later})
 
