@@ -81,6 +81,10 @@ reports: .venv/.dev ## Time reports and pages of the journal over a million entr
 chaos: .venv/.dev ## Break processes and connections under load, then judge the books: SEED=7 MINUTES=2
 	$(PY) -m chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
+.PHONY: fuzz
+fuzz: .venv/.dev ## Send 1,000 made-up requests at every operation (OPENSCRIP_FUZZ_SEED, _EXAMPLES, _PHASES, _PATHS)
+	OPENSCRIP_FUZZ=1 $(PYTEST) -s tests/api/surface/test_fuzz.py
+
 .PHONY: year
 year: .venv/.dev ## Run a year of automations for 1,000 participants, with two outages
 	OPENSCRIP_YEAR=1000 $(PYTEST) -s tests/e2e/test_automation_year.py
