@@ -1260,6 +1260,7 @@ ALTER INDEX public.webhook_deliveries_again ATTACH PARTITION public.webhook_deli
 ALTER INDEX public.webhook_deliveries_first ATTACH PARTITION public.webhook_deliveries_other_webhook_endpoint_id_outbox_seq_idx;
 ALTER INDEX public.webhook_deliveries_sending ATTACH PARTITION public.webhook_deliveries_other_webhook_endpoint_id_sending_until_idx;
 ALTER INDEX public.webhook_messages_pkey ATTACH PARTITION public.webhook_messages_other_pkey;
+CREATE STATISTICS public.postings_settle ON (CASE WHEN action_type = 'SETTLE'::text THEN entry_id ELSE NULL::uuid END) FROM public.postings;
 CREATE TRIGGER budget_periods_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.budget_periods FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 CREATE TRIGGER entry_seals_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.entry_seals FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 CREATE TRIGGER journal_entries_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.journal_entries FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();

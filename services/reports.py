@@ -13,7 +13,7 @@ from db.repositories import moments
 from db.repositories import reports as repository
 from db.repositories.moments import Mark
 from db.repositories.reports import AssetRow, Movement, PairRow, Period, ReportScope, Sums
-from db.session import Connection, freeze, psycopg_of
+from db.session import Connection, freeze, psycopg_of, scan_alone
 from domain.errors import bad_request
 from domain.ledger.accounts import add, subtract, total
 from domain.reports.lines import Activity, Line, UnknownActivity, activity_of
@@ -156,6 +156,7 @@ def open_report(session: Session, organization_id: UUID, scope: ReportScope) -> 
     """A connection that sees one moment; NotFound for a program or an asset that isn't the organization's."""
     conn = psycopg_of(session)
     freeze(conn)
+    scan_alone(conn)
     if scope.program_id is not None:
         programs.get_program(session, organization_id, scope.program_id, field="program_id")
     if scope.asset_id is not None:

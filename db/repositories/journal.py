@@ -10,7 +10,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from db.repositories.keyset import Keyset, Slice, SortColumn
-from db.session import Connection
+from db.session import Connection, scan_alone
 from domain.ledger.accounts import Bucket
 from domain.ledger.entries import ActionType
 
@@ -90,6 +90,8 @@ _POSTING_CONDITIONS = {
     "min_amount": "p.amount >= %(min_amount)s",
     "max_amount": "p.amount <= %(max_amount)s",
 }
+# What not every posting of an entry's asset says.
+_ABOUT_ONE_POSTING = {"bucket", "min_amount", "max_amount"}
 _BY_POSTING = (SortColumn("p.created_at"), SortColumn("p.entry_id", "uuid"))
 _COLUMNS = """e.id, e.action_type, e.program_id, g.name AS program_name, e.description, e.event_id, e.rule_id,
     e.created_by_api_key_id, e.reference_id, e.created_at, s.sequence_number, encode(s.previous_hash, 'hex') AS previous_hash,
@@ -113,6 +115,7 @@ def page(conn: Connection, organization_id: UUID, wanted: EntryFilter, keyset: K
         select, parameters = _of_asset(given, keyset)
     else:
         select, parameters = _of_entries(given, keyset)
+    scan_alone(conn)
     with conn.cursor(row_factory=class_row(EntryRow)) as cursor:
         # Planned for its values each time: a generic plan sorts all that a holder, a rule or a type has.
         rows = cursor.execute(select, parameters | given | {"organization": organization_id}, prepare=False).fetchall()
@@ -127,6 +130,9 @@ def _chosen(conditions: dict[str, str], given: dict[str, Any]) -> list[str]:
 
 def _met_by_a_posting(given: dict[str, Any], entry_id: str = "e.id") -> list[str]:
     conditions = [text.replace("p.", "q.") for text in _chosen(_POSTING_CONDITIONS, given)]
+    if "asset_id" in given and not given.keys() & _ABOUT_ONE_POSTING:
+        # True of a posting of every entry, and said so that an asset with few entries can be looked up in `postings_report`.
+        conditions.append("q.entity_id IS NOT NULL")
     return (
         [f"EXISTS (SELECT 1 FROM postings q WHERE q.entry_id = {entry_id} AND {' AND '.join(conditions)})"] if conditions else []
     )
@@ -170,7 +176,7 @@ def _of_asset(given: dict[str, Any], keyset: Keyset) -> tuple[str, dict[str, Any
     # What else may be asked of these entries their postings say, too.
     about_entry = {name: text for name, text in _ENTRY_CONDITIONS.items() if name in (*_TIMES, "action_type")}
     conditions += [text.replace("e.", "p.") for text in _chosen(about_entry, given)]
-    if given.keys() & {"bucket", "min_amount", "max_amount"}:
+    if given.keys() & _ABOUT_ONE_POSTING:
         conditions += _met_by_a_posting(given, "p.entry_id")
     in_program = "AND l.program_id = %(program_id)s" if "program_id" in given else ""
     return (

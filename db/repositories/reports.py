@@ -16,11 +16,12 @@ from psycopg.rows import class_row
 
 from db.repositories.keyset import Keyset, Slice
 from db.session import Connection
-from domain.ledger.accounts import NIL, Bucket, EntityType
+from domain.ledger.accounts import NIL, Bucket, EntityType, subtract, total
 from domain.reports.lines import BY_ENTRY, HOLDERS, Change
 
-_KINDS = ", ".join(f"'{kind}'" for kind in HOLDERS)
-OF_HOLDERS = f"p.entity_id IS NOT NULL AND p.entity_type IN ({_KINDS})"
+# Compared one after the other, which costs less than looking in an array: nearly all are of the first kind.
+_IS_HOLDER = " OR ".join(f"p.entity_type = '{kind}'" for kind in HOLDERS)
+OF_HOLDERS = f"p.entity_id IS NOT NULL AND ({_IS_HOLDER})"
 
 
 class Period(IntEnum):
@@ -161,11 +162,21 @@ class Sums:
         """The condition on `postings p`; assets of others are none of the organization's."""
         conditions = [
             "p.asset_id = ANY(ARRAY(SELECT id FROM assets WHERE id = ANY(%(assets)s) AND organization_id = %(organization)s))",
-            OF_HOLDERS,
+            self.of_pair,
         ]
         conditions += [] if self.program_ids is None else ["p.program_id = ANY(%(programs)s)"]
-        conditions += [] if self.until is None else ["p.created_at <= %(until)s"]
         return " AND ".join(conditions)
+
+    @property
+    def links(self) -> str:
+        """The condition on `program_assets l` whose postings are summed."""
+        narrowed = "" if self.program_ids is None else " AND l.program_id = ANY(%(programs)s)"
+        return f"l.organization_id = %(organization)s AND l.asset_id = ANY(%(assets)s){narrowed}"
+
+    @property
+    def of_pair(self) -> str:
+        """The condition on `postings p` of one link."""
+        return OF_HOLDERS if self.until is None else f"{OF_HOLDERS} AND p.created_at <= %(until)s"
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -182,41 +193,68 @@ def movements(
 
     A SETTLE is summed by entry first: whether it is issue or return is told by what it changes in all.
     """
-    bounds = {
-        f"WHEN p.created_at < %(from)s THEN {Period.BEFORE:d}": from_,
-        f"WHEN p.created_at > %(to)s THEN {Period.AFTER:d}": to,
-    }
-    cases = [case for case, bound in bounds.items() if bound is not None]
-    period = f"CASE {' '.join(cases)} ELSE {Period.WITHIN:d} END" if cases else f"{Period.WITHIN:d}"
+    summed = " UNION ALL ".join(_of_pairs(wanted, period, condition) for period, condition in _periods(from_, to).items())
     rows = conn.execute(
         f"""
-        SELECT asset_id, program_id, period, action_type, sum(amount) FROM (
-            SELECT p.asset_id, p.program_id, {period} AS period, p.action_type,
-                   CASE WHEN p.action_type = '{BY_ENTRY}' THEN p.entry_id END AS entry,
-                   CASE WHEN p.action_type <> '{BY_ENTRY}' THEN p.amount > 0 END AS gains, sum(p.amount) AS amount
-            FROM postings p WHERE {wanted.condition} GROUP BY 1, 2, 3, 4, 5, 6
-        ) AS summed GROUP BY asset_id, program_id, period, action_type, amount > 0
+        SELECT asset_id, program_id, period, action_type, sum(part) FROM ({summed}) AS summed
+        CROSS JOIN LATERAL (VALUES (CASE WHEN entry IS NULL THEN amount - lost ELSE amount END),
+                                   (CASE WHEN entry IS NULL THEN lost END)) AS parts (part)
+        WHERE part <> 0 GROUP BY asset_id, program_id, period, action_type, part > 0
         """,
         wanted.parameters | {"from": from_, "to": to},
         prepare=False,
     )
     found: dict[Pair, list[Movement]] = defaultdict(list)
-    for asset_id, program_id, of_period, action_type, amount in rows:
-        found[Pair(asset_id, program_id)].append(Movement(Period(of_period), Change(action_type, amount)))
+    for asset_id, program_id, period, action_type, amount in rows:
+        found[Pair(asset_id, program_id)].append(Movement(Period(period), Change(action_type, amount)))
     return found
+
+
+def _of_pairs(wanted: Sums, period: Period, condition: str) -> str:
+    """The sums of one period, pair by pair: each pair's period is one stretch of the index, and so not asked of each posting.
+
+    The statistics `postings_settle` tell the planner how few groups there are by the entry.
+    """
+    return f"""
+        SELECT l.asset_id, l.program_id, {period:d} AS period, of_pair.* FROM program_assets l CROSS JOIN LATERAL (
+            SELECT p.action_type, CASE WHEN p.action_type = '{BY_ENTRY}' THEN p.entry_id END AS entry,
+                   sum(p.amount) AS amount, coalesce(sum(p.amount) FILTER (WHERE p.amount < 0), 0) AS lost
+            FROM postings p WHERE p.asset_id = l.asset_id AND p.program_id = l.program_id AND {wanted.of_pair} AND {condition}
+            GROUP BY 1, 2
+        ) AS of_pair WHERE {wanted.links}
+    """
+
+
+def _periods(from_: datetime | None, to: datetime | None) -> dict[Period, str]:
+    """The condition on `postings p` of each period that there is."""
+    periods = {Period.BEFORE: "p.created_at < %(from)s"} if from_ is not None else {}
+    since = "TRUE" if from_ is None else "p.created_at >= %(from)s"
+    if to is None:
+        return periods | {Period.WITHIN: since}
+    return periods | {Period.WITHIN: f"{since} AND p.created_at <= %(to)s", Period.AFTER: "p.created_at > %(to)s"}
+
+
+_APART = tuple(bucket for bucket in Bucket if bucket is not Bucket.AVAILABLE)
 
 
 def outstanding(conn: Connection, wanted: Sums) -> dict[tuple[Pair, str], Decimal]:
     """What holders have of each asset, by program and bucket."""
+    # Pair by pair as the index has them: a group for each bucket would have to be looked up for every posting.
+    apart = ", ".join(f"coalesce(sum(p.amount) FILTER (WHERE p.bucket = '{bucket}'), 0)" for bucket in _APART)
     rows = conn.execute(
         f"""
-        SELECT p.asset_id, p.program_id, p.bucket, sum(p.amount) FROM postings p WHERE {wanted.condition}
-        GROUP BY p.asset_id, p.program_id, p.bucket
+        SELECT p.asset_id, p.program_id, sum(p.amount), {apart} FROM postings p WHERE {wanted.condition}
+        GROUP BY p.asset_id, p.program_id
         """,
         wanted.parameters,
         prepare=False,
     )
-    return {(Pair(asset_id, program_id), bucket): amount for asset_id, program_id, bucket, amount in rows}
+    found: dict[tuple[Pair, str], Decimal] = {}
+    for asset_id, program_id, amount, *others in rows:
+        pair = Pair(asset_id, program_id)
+        found |= {(pair, bucket): other for bucket, other in zip(_APART, others, strict=True)}
+        found[pair, Bucket.AVAILABLE] = subtract(amount, total(others))
+    return found
 
 
 def participants_with_value(conn: Connection, wanted: Sums) -> dict[UUID, int]:
@@ -235,11 +273,12 @@ def participants_with_value(conn: Connection, wanted: Sums) -> dict[UUID, int]:
     else:
         rows = conn.execute(
             f"""
-            SELECT asset_id, count(*) FROM (
-                SELECT p.asset_id, p.entity_id FROM postings p
-                WHERE {wanted.condition} AND p.entity_type = '{EntityType.PARTICIPANT}'
-                GROUP BY p.asset_id, p.entity_id HAVING sum(p.amount) <> 0
-            ) AS owners GROUP BY asset_id
+            SELECT a.id, owners.number FROM assets a CROSS JOIN LATERAL (SELECT count(*) AS number FROM (
+                SELECT p.entity_id FROM postings p
+                WHERE p.asset_id = a.id AND p.program_id = ANY(%(programs)s) AND p.entity_id IS NOT NULL
+                  AND p.entity_type = '{EntityType.PARTICIPANT}'
+                GROUP BY p.entity_id HAVING sum(p.amount) <> 0
+            ) AS owner) AS owners WHERE a.id = ANY(%(assets)s) AND a.organization_id = %(organization)s
             """,
             wanted.parameters,
             prepare=False,

@@ -30,7 +30,7 @@ REPORT_MILLISECONDS, PAGE_MILLISECONDS = 500.0, 20.0
 # Summary and liability have a budget, these don't.
 UNBOUND = ("rollforward of a month", "program activity", "expiration schedule")
 # An amount that few entries of an asset have is looked for entry by entry, so the page takes as long as it is rare.
-RARE = ("amounts of an asset",)
+RARE = ("amounts, rare",)
 TIMES = 7
 
 
@@ -98,6 +98,7 @@ def pages(volume: ReportVolume) -> dict[str, dict[str, Any]]:
         "bucket without entries": {"bucket": "DEFERRED"},
         "bucket and asset": {"bucket": "HELD", "asset_id": miles},
         "amounts of an asset": {"asset_id": common, "min_amount": "25"},
+        "amounts, rare": {"asset_id": common, "min_amount": "49"},
         "amounts of a program": {"program_id": volume.programs[0], "max_amount": "-10"},
         "amounts of a participant": {"participant_id": someone, "min_amount": "10"},
         "amounts of a time": {"min_amount": "10", "max_amount": "11", **days},

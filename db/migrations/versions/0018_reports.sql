@@ -11,6 +11,9 @@ ALTER TABLE postings ALTER COLUMN action_type SET NOT NULL;
 CREATE INDEX postings_report ON postings (asset_id, program_id, created_at, entry_id)
     INCLUDE (action_type, entity_type, entity_id, bucket, amount) WHERE entity_id IS NOT NULL;
 
+-- A SETTLE is summed by entry, of anything else there is one sum: how many groups that makes the planner can't guess.
+CREATE STATISTICS postings_settle ON (CASE WHEN action_type = 'SETTLE' THEN entry_id END) FROM postings;
+
 -- The journal by bucket; AVAILABLE is most of it and is found by time.
 CREATE INDEX postings_bucket ON postings (organization_id, bucket, created_at, entry_id) WHERE bucket <> 'AVAILABLE';
 
