@@ -12,11 +12,13 @@ from prometheus_client import Histogram
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars
 
 from api.admission import admit
 from api.errors import MethodNotAllowed, as_refusal, render, unknown_route
 from api.requests import StrictRoute
 from domain.errors import bad_request
+from runtime.tracing import name_request
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _SECONDS = Histogram(
@@ -42,7 +44,11 @@ class Gate:
         headers = dict(scope["headers"])
         request_id = _request_id(headers)
         scope.setdefault("state", {})["request_id"] = request_id
+        # the task of the request has a context of its own: nothing has to be taken back
+        bind_contextvars(request_id=request_id)
         extra = [(b"x-request-id", request_id.encode())]
+        if scope["app"].state.is_draining:
+            extra.append((b"connection", b"close"))
         status = 0
 
         async def answer(message: Message) -> None:
@@ -83,6 +89,7 @@ def _observe(scope: Scope, status: int, seconds: float) -> None:
     if found is None:
         found = _series[series] = _SECONDS.labels(method, path, str(status))
     found.observe(seconds)
+    name_request(method, path, status, request_id=scope["state"]["request_id"])
 
 
 class _Node:

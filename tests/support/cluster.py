@@ -29,7 +29,9 @@ class Cluster:
 
     def start(self, name: str) -> None:
         argv = [sys.executable, *COMMANDS[name]]
-        self.children[name] = spawn(name, argv, self.logs / f"{name}.log", env=self.environment, cwd=ROOT)
+        # two can't listen on one port
+        environment = self.environment | ({"OPENSCRIP_WORKER_METRICS_PORT": "0"} if name == "worker-2" else {})
+        self.children[name] = spawn(name, argv, self.logs / f"{name}.log", env=environment, cwd=ROOT)
 
     def kill(self, name: str) -> None:
         """kill -9, then start again."""
@@ -51,8 +53,8 @@ class Cluster:
 
 
 @contextmanager
-def run_cluster(database_url: str, temporal: EmbeddedTemporal, folder: Path) -> Iterator[Cluster]:
-    """Start everything and wait until it serves."""
+def run_cluster(database_url: str, temporal: EmbeddedTemporal, folder: Path, **changed: str) -> Iterator[Cluster]:
+    """Start everything, with the variables in `changed` as they are there, and wait until it serves."""
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENSCRIP_")} | {
         "OPENSCRIP_DATABASE_URL": database_url,
@@ -61,6 +63,7 @@ def run_cluster(database_url: str, temporal: EmbeddedTemporal, folder: Path) -> 
         "OPENSCRIP_API_PORT": str(port),
         "OPENSCRIP_RATE_LIMIT": "off",
         "OPENSCRIP_DATABASE_POOL_SIZE": "8",
+        **changed,
     }
     cluster = Cluster(environment, folder / "logs", f"http://127.0.0.1:{port}")
     try:
