@@ -67,6 +67,10 @@ bench: .venv/.runtime ## Measure throughput and latency against pgbench on this 
 rush: .venv/.dev ## Send 10,000 redemptions by 500 clients at a reward's last 100 units
 	OPENSCRIP_RUSH=10000x500 $(PYTEST) -s tests/e2e/test_reward_rush.py
 
+.PHONY: mutants
+mutants: .venv/.dev ## Seed deliberate defects one by one and see that the tests notice each
+	$(PY) -m tests.mutants.run --jobs $(JOBS)
+
 .PHONY: load
 load: .venv/.runtime ## Send load to a running stack
 	$(PY) -m cli load

@@ -4,11 +4,12 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.facts import OTHERS
-from bench.results import BASELINE_AIM, BUDGETS, LATENCY_AIMS, REDEMPTION_AIM, RULES_BUDGET, Figure, RedemptionTimes, Results
+from bench.results import BASELINE_AIM, BUDGETS, LATENCY_AIMS, REDEMPTION_AIM, SHARES, Figure, RedemptionTimes, Results
 
 TITLES = {
     Figure.BATCH: "batch ingest",
     Figure.RULES: "batch, 200 rules",
+    Figure.SCARCE: "batch, budget+wallet",
     Figure.SINGLE: "single ingest",
     Figure.WEBHOOKS: "webhooks delivered",
     Figure.BASELINE: "baseline",
@@ -52,12 +53,14 @@ def throughput(results: Results) -> Table:
             against,
             *goals,
         )
-    many = results.rules_to_batch()
-    if many is not None:
-        table.caption = f"200 rules of 40 event types against 10: {many:.2f} (budget {RULES_BUDGET:g})"
+    notes = [
+        f"{TITLES[figure]} against batch ingest: {share:.2f} (budget {least:g})"
+        for figure, least in SHARES.items()
+        if (share := results.share_of_batch(figure)) is not None
+    ]
     if base:
-        table.caption = "" if table.caption is None else f"{table.caption}\n"
-        table.caption += f"baseline: one workflow per event; aim: single ingest at least {BASELINE_AIM:g} x that"
+        notes.append(f"baseline: one workflow per event; aim: single ingest at least {BASELINE_AIM:g} x that")
+    table.caption = "\n".join(notes) or None
     return table
 
 

@@ -79,6 +79,7 @@ class Bench:
         steps: list[tuple[Figure, Callable[[], object]]] = [
             (Figure.BATCH, self._batch),
             (Figure.RULES, self._rules),
+            (Figure.SCARCE, self._scarce),
             (Figure.SINGLE, self._single),
         ]
         for _ in range(self._options.rounds):
@@ -113,8 +114,8 @@ class Bench:
     def _warm_up(self) -> None:
         """An event without effects for every member: creates and enrols them, and wakes every lane once."""
         self._stack.say(f"creating {self._options.members} members")
-        for program_id in (self._world.program_id, self._world.big_program_id):
-            self._warm(program_id)
+        for scheme in self._world.schemes:
+            self._warm(scheme.program_id)
 
     def _warm(self, program_id: str) -> None:
         before = self._books.totals().completed
@@ -127,7 +128,11 @@ class Bench:
 
     def _rules(self) -> None:
         plan = self._plan("rules", self._options.events, BATCH, BATCH_CONNECTIONS)
-        self._figure(Figure.RULES, replace(plan, program_id=self._world.big_program_id), CLIENTS)
+        self._figure(Figure.RULES, replace(plan, program_id=self._world.big.program_id), CLIENTS)
+
+    def _scarce(self) -> None:
+        plan = self._plan("scarce", self._options.events, BATCH, BATCH_CONNECTIONS)
+        self._figure(Figure.SCARCE, replace(plan, program_id=self._world.scarce.program_id), CLIENTS)
 
     def _single(self) -> None:
         events = max(LEAST_EVENTS, self._options.events // SINGLE_SHARE)
@@ -180,7 +185,7 @@ class Bench:
     def _redemptions(self) -> None:
         times = REDEMPTIONS_PER_SECOND * self._options.seconds
         with self._client() as client:
-            found = measure_redemptions(client, self._stack.dsn, self._world.program_id, times)
+            found = measure_redemptions(client, self._stack.dsn, self._world.plain.program_id, times)
         self._results.redemptions = found
         self._stack.say(f"  redeem    {found.p50:8.1f} ms p50, {found.p99:.1f} ms p99, {found.ratio:.1f} x a bare debit")
 
@@ -195,7 +200,7 @@ class Bench:
             port=settings.api_port,
             api_key=self._stack.api_key,
             database_url=self._stack.dsn,
-            program_id=self._world.program_id,
+            program_id=self._world.plain.program_id,
             prefix=f"{self._loads}-{name}",
             events=events,
             participants=self._options.members,

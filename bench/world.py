@@ -19,13 +19,16 @@ RATE = Decimal("0.1")
 OTHER_TYPES = ("refund", "signup", "referral", "review", "visit", "birthday", "survey")
 # The big program: as many rules, of as many event types; a purchase concerns the same three.
 MANY_RULES, MANY_TYPES = 200, 40
+# More than any run issues: the budget and the wallet of the scarce program are hot, not empty.
+PLENTY = "1000000000.00"
 POLL_SECONDS = 0.02
 PATIENCE_SECONDS = 120.0
 
 TOTALS = """
-SELECT (SELECT coalesce(sum(available + held + deferred), 0) FROM balances WHERE asset_id = %(asset)s),
-       (SELECT coalesce(sum(remaining), 0) FROM lots WHERE asset_id = %(asset)s),
-       (SELECT coalesce(-sum(amount), 0) FROM postings WHERE asset_id = %(asset)s AND entity_type = 'SYSTEM_ISSUANCE'),
+SELECT (SELECT coalesce(sum(available + held + deferred), 0) FROM balances WHERE asset_id = ANY(%(assets)s)),
+       (SELECT coalesce(sum(remaining), 0) FROM lots WHERE asset_id = ANY(%(assets)s)),
+       (SELECT coalesce(-sum(amount), 0) FROM postings
+        WHERE asset_id = ANY(%(assets)s) AND entity_type IN ('SYSTEM_ISSUANCE', 'PROGRAM')),
        (SELECT coalesce(sum((counters ->> 'spend')::numeric), 0) FROM holders),
        (SELECT count(*) FROM event_outcomes WHERE status = 'COMPLETED'),
        (SELECT count(*) FROM event_outcomes WHERE status <> 'COMPLETED'),
@@ -62,34 +65,62 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """Ids of what was created."""
+class Scheme:
+    """A program, the asset that it credits, and the rule that credits each purchase once."""
 
     program_id: str
     asset_id: str
     credit_rule_id: str
-    big_program_id: str
-    big_credit_rule_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The programs that were created: one of ten rules, one of two hundred, and one whose value is scarce."""
+
+    plain: Scheme
+    big: Scheme
+    scarce: Scheme
+
+    @property
+    def schemes(self) -> tuple[Scheme, Scheme, Scheme]:
+        """All of them."""
+        return self.plain, self.big, self.scarce
 
     def credit_rule_of(self, program_id: str) -> str:
         """The rule that credits each purchase once."""
-        return self.credit_rule_id if program_id == self.program_id else self.big_credit_rule_id
+        return next(scheme.credit_rule_id for scheme in self.schemes if scheme.program_id == program_id)
 
 
 def create_world(client: httpx.Client) -> World:
     """A program with a LOT asset and ten rules: three match every purchase (one of them once per member), seven other types.
 
-    The big program shares the asset and has two hundred rules of forty types, the same three of them for purchases.
+    The big program shares the asset and has two hundred rules of forty types, the same three of them for purchases. The scarce
+    one has the ten rules again, but credits a PREFUNDED asset from its wallet, and within a budget: two rows that all lanes want.
     """
-    program = _post(client, "/v1/programs", {"name": "Bench"})
+    program = _post(client, "/v1/programs", {"name": "Bench"})["id"]
     asset = {"name": "Bench", "symbol": SYMBOL, "inventory_mode": "LOT", "issuance_policy": "UNLIMITED", "scale": 2}
-    asset_id = _post(client, "/v1/assets", asset | {"program_id": program["id"]})["id"]
-    created = [_post(client, "/v1/rules", rule | {"program_id": program["id"]}) for rule in rules(asset_id, OTHER_TYPES)]
-    big = _post(client, "/v1/programs", {"name": "Bench, many rules"})
-    _post(client, f"/v1/programs/{big['id']}/assets", {"asset_id": asset_id})
+    asset_id = _post(client, "/v1/assets", asset | {"program_id": program})["id"]
+    plain = _scheme(client, program, asset_id, rules(asset_id, OTHER_TYPES))
+    big = _post(client, "/v1/programs", {"name": "Bench, many rules"})["id"]
+    _post(client, f"/v1/programs/{big}/assets", {"asset_id": asset_id})
     others = [f"kind-{number % (MANY_TYPES - 1)}" for number in range(MANY_RULES - 3)]
-    many = [_post(client, "/v1/rules", rule | {"program_id": big["id"]}) for rule in rules(asset_id, others)]
-    return World(program["id"], asset_id, created[0]["id"], big["id"], many[0]["id"])
+    many = _scheme(client, big, asset_id, rules(asset_id, others))
+    return World(plain, many, _create_scarce(client, asset))
+
+
+def _create_scarce(client: httpx.Client, asset: dict[str, Any]) -> Scheme:
+    program = _post(client, "/v1/programs", {"name": "Bench, scarce"})["id"]
+    own = {"program_id": program, "symbol": f"{SYMBOL}2", "issuance_policy": "PREFUNDED"}
+    asset_id = _post(client, "/v1/assets", asset | own)["id"]
+    _post(client, f"/v1/programs/{program}/assets/{asset_id}/fund", {"amount": PLENTY, "description": "Bench"})
+    earning, *others = rules(asset_id, OTHER_TYPES)
+    budgets = [{"asset_id": asset_id, "limit": PLENTY}]
+    return _scheme(client, program, asset_id, [earning | {"budgets": budgets}, *others])
+
+
+def _scheme(client: httpx.Client, program_id: str, asset_id: str, wanted: Sequence[dict[str, Any]]) -> Scheme:
+    created = [_post(client, "/v1/rules", rule | {"program_id": program_id}) for rule in wanted]
+    return Scheme(program_id, asset_id, created[0]["id"])
 
 
 def rules(asset_id: str, others: Sequence[str]) -> list[dict[str, Any]]:
@@ -141,7 +172,8 @@ class Books:
 
     def totals(self) -> Totals:
         """The sums of this moment."""
-        return Totals(*self._one(TOTALS, {"asset": UUID(self._world.asset_id)}))
+        assets = sorted({UUID(scheme.asset_id) for scheme in self._world.schemes})
+        return Totals(*self._one(TOTALS, {"assets": assets}))
 
     def posted_since(self, moment: datetime, program_id: str) -> int:
         """How many of a program's purchases accepted since then are posted: each matches its earning rule once."""

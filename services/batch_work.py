@@ -149,9 +149,10 @@ class Work:
         return any(not wanted.isdisjoint(rules.reads) for rules in self.rule_sets.values())
 
     def _load_hot_rows(self) -> None:
-        """Budgets, program states, wallets; locked only when an optimistic attempt has found them changed under its hands."""
-        self._load_budgets()
-        states = rows.load_program_states(self.conn, self.world.programs.keys(), lock=self.locks.hot_rows)
+        """Budgets, program states, wallets; locked when an optimistic attempt has found them changed, or would surely."""
+        lock = self._locks_hot_rows()
+        self._load_budgets(lock=lock)
+        states = rows.load_program_states(self.conn, self.world.programs.keys(), lock=lock)
         for program_id, (state, version) in states.items():
             self.world.states[program_id] = state
             self.program_versions[program_id] = version
@@ -161,16 +162,24 @@ class Work:
             for asset_id in program.asset_ids
             if self.books.assets[asset_id].is_prefunded
         }
-        if pairs and self.locks.hot_rows:
+        if pairs and lock:
             ledger.lock_wallets(self.conn, pairs)
         if pairs:
             ledger.load_wallets(self.conn, self.books, pairs)
 
-    def _load_budgets(self) -> None:
+    def _locks_hot_rows(self) -> bool:
+        """Every credit of a PREFUNDED asset moves its wallet on, so that of batches that hope for the best only one is right."""
+        rules = self.rule_sets.values()
+        is_drawn = any(
+            self.books.assets[id_].is_prefunded for found in rules for id_ in found.asset_ids if id_ in self.books.assets
+        )
+        return not self.is_dry and (is_drawn or self.locks.hot_rows)
+
+    def _load_budgets(self, *, lock: bool) -> None:
         """StartAgain for a budget that was taken away since the rules were read: without it they issue without a limit."""
         wanted = {key for rules in self.rule_sets.values() for key in rules.budgets}
         if wanted:
-            loaded = budget_rows.load(self.conn, {rule_id for rule_id, _ in wanted}, lock=self.locks.hot_rows)
+            loaded = budget_rows.load(self.conn, {rule_id for rule_id, _ in wanted}, lock=lock)
             if wanted - {(live.rule_id, live.budget.asset_id) for live in loaded}:
                 raise StartAgain
             self.world.budgets.add(loaded)

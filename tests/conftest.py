@@ -1,9 +1,11 @@
 """Real servers for the tests: one ephemeral Postgres per test process, the API on a socket, Temporal where flows run."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase
 from hypothesis import settings as hypothesis_settings
 
 from api.app import create_app
@@ -20,7 +22,9 @@ from tests.support.stack import SECRET_KEY, Stack, run_stack
 
 # how long an example takes says something about the machine, nothing about the code
 hypothesis_settings.register_profile("openscrip", deadline=None)
-hypothesis_settings.load_profile("openscrip")
+# for who only wants to know whether something fails, not its smallest example
+hypothesis_settings.register_profile("unshrunk", deadline=None, phases=(Phase.explicit, Phase.generate))
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "openscrip"))
 
 
 @pytest.fixture(scope="session")

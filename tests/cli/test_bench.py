@@ -81,7 +81,7 @@ class TestBench:
 
 def check_figures(found: dict[str, Any]) -> None:
     assert found["pgbench"]["tps"] > 0
-    assert set(found["figures"]) == {"batch", "rules", "single", "webhooks", "baseline"}
+    assert set(found["figures"]) == {"batch", "rules", "scarce", "single", "webhooks", "baseline"}
     assert found["figures"]["batch"]["rounds"][0]["events"] == 200
     for figure in found["figures"].values():
         assert figure["events_per_second"] > 0
@@ -104,9 +104,9 @@ def results_of(tps: list[float], **seconds: list[float]) -> Results:
 
 class TestResults:
     def test_each_round_is_held_against_the_pgbench_rounds_beside_it(self) -> None:
-        results = results_of([100.0, 300.0, 1000.0, 600.0], batch=[1.0, 0.5, 0.25])
-        assert results.ratios(Figure.BATCH) == pytest.approx([100 / 200, 200 / 650, 400 / 800])
-        assert results.ratio(Figure.BATCH) == pytest.approx(0.5)
+        results = results_of([100.0, 300.0, 1000.0, 600.0], batch=[0.8, 0.4, 0.2])
+        assert results.ratios(Figure.BATCH) == pytest.approx([125 / 200, 250 / 650, 500 / 800])
+        assert results.ratio(Figure.BATCH) == pytest.approx(0.625)
         assert results.missed() == []
 
     def test_a_ratio_below_its_budget_is_missed(self) -> None:
@@ -117,11 +117,12 @@ class TestResults:
 
     def test_many_rules_are_held_against_few(self) -> None:
         fast = results_of([100.0] * 5, batch=[1.0, 1.0], rules=[1.5, 1.25])
-        assert fast.rules_to_batch() == pytest.approx(0.7333, abs=0.001)
+        assert fast.share_of_batch(Figure.RULES) == pytest.approx(0.7333, abs=0.001)
         assert fast.missed() == []
         slow = results_of([100.0] * 5, batch=[1.0, 1.0], rules=[2.0, 2.0])
         assert slow.missed() == [Figure.RULES]
-        assert results_of([100.0, 100.0], rules=[2.0]).rules_to_batch() is None
+        assert results_of([100.0] * 5, batch=[1.0, 1.0], scarce=[1.7, 1.7]).missed() == [Figure.SCARCE]
+        assert results_of([100.0, 100.0], rules=[2.0]).share_of_batch(Figure.RULES) is None
 
     def test_processor_time_is_per_event(self) -> None:
         assert results_of([1.0], single=[1.0]).cpu_per_event(Figure.SINGLE) == {"api": pytest.approx(0.5)}

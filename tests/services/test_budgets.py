@@ -373,7 +373,7 @@ def test_the_check_of_the_books_sees_a_wrong_budget(shop: Shop) -> None:
     shop.drain_all()
     with shop.database.connection() as conn:
         conn.execute("UPDATE rule_budgets SET consumed = 59 WHERE rule_id = %s", [desk.rule_id])
-    assert [name.split(":")[0] for name in broken_invariants(shop.database, shop.organization_id)] == ["budgets"]
+    assert [broken.check.name for broken in broken_invariants(shop.database, shop.organization_id)] == ["budgets_match"]
 
 
 def test_snapshots_leave_the_live_part_out(shop: Shop) -> None:
