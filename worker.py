@@ -154,9 +154,12 @@ def delivery_worker(client: Client, sender: Sender, settings: Settings) -> Worke
 async def sampling(settings: Settings, database: Database) -> AsyncIterator[None]:
     """Sample what waits for the metrics, where they are served."""
     task = asyncio.create_task(keep_sampling(database)) if settings.worker_metrics_port else None
-    yield
-    if task is not None:
-        task.cancel()
+    try:
+        yield
+    finally:
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 async def run(settings: Settings, stopping: asyncio.Event) -> None:

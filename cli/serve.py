@@ -1,8 +1,10 @@
 """`openscrip serve`: the API in one process."""
 
+import asyncio
 import sys
 import threading
-from contextlib import closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from types import FrameType
 
 import uvicorn
@@ -15,13 +17,22 @@ from cli.redemptions import hosted_redemptions
 from db.session import Database
 from runtime.log import configure_logging, warn_without_secret_key
 from runtime.settings import Settings
-from runtime.tracing import tracing
+from runtime.tracing import flush, tracing
 from services.clock import require_own_time
 
 DRAIN_SECONDS = 10
 # uvicorn's own code for a server that couldn't start
 STARTUP_FAILURE = 3
-PARTS = (event_flow, hosted_redemptions)
+
+
+@asynccontextmanager
+async def traces_sent(_app: FastAPI) -> AsyncIterator[None]:
+    """A part of the API: sends the last traces, because the signal that ends the process is raised again right after."""
+    yield
+    await asyncio.to_thread(flush)
+
+
+PARTS = (traces_sent, event_flow, hosted_redemptions)
 
 
 def run(host: str | None, port: int | None) -> None:

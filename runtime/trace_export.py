@@ -32,6 +32,7 @@ SHOWN = frozenset(
     }
 )
 OWN = "openscrip."
+FLUSH_MILLISECONDS = 5000
 
 _providers: list[TracerProvider] = []
 
@@ -44,6 +45,11 @@ def provider(target: str, service: str) -> TracerProvider:
     made.add_span_processor(BatchSpanProcessor(SafeExporter(OTLPSpanExporter(endpoint=target or None))))
     _providers[:] = [made]
     return made
+
+
+def flush() -> None:
+    """Send what was recorded so far; blocks for some seconds at most."""
+    _providers[-1].force_flush(FLUSH_MILLISECONDS)
 
 
 def trace_statements(connection: Any) -> None:

@@ -55,6 +55,14 @@ def tracing(settings: Settings, service: str) -> Iterator[None]:
         provider.shutdown()
 
 
+def flush() -> None:
+    """Send what was recorded so far, for a process that may not come to its end."""
+    if _tracer is not None:
+        from runtime import trace_export
+
+        trace_export.flush()
+
+
 def tracer() -> trace.Tracer | None:
     """The tracer of this process; None while it isn't traced."""
     return _tracer
