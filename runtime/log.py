@@ -16,7 +16,7 @@ HIDDEN = "[hidden]"
 SECRET_NAMES = frozenset({"authorization", "x-api-key", "api_key", "secret", "secret_key", "password", "database_url"})
 SECRET_TEXT = re.compile(r"\b(sk|whsec)_[A-Za-z0-9_\-+/=]+|(?<=://)([^/\s:@]*):[^/\s@]+(?=@)")
 # What Postgres adds to an error names the values of the row.
-VALUES_TEXT = re.compile(r"^(\s*(?:DETAIL|CONTEXT):).*$", re.MULTILINE)
+VALUES_TEXT = re.compile(r"^(\s*(?:DETAIL|CONTEXT):|.*\binvalid input (?:syntax|value) for [^:\n]+:).*$", re.MULTILINE)
 # These make their own handlers or are chatty about each request.
 ROUTED = ("uvicorn", "uvicorn.error", "uvicorn.access", "temporalio", "alembic", "sqlalchemy")
 QUIET = ("httpx", "httpcore", "uvicorn.access", "alembic")

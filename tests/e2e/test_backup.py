@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -28,7 +29,7 @@ ROLE = 'psql "$NEW" --command="CREATE ROLE openscrip_app"'
 RESTORE = 'pg_restore --exit-on-error --single-transaction --no-owner --dbname="$NEW" openscrip.dump'
 
 # Due after the backup, and before the restored stack runs.
-SOON = timedelta(seconds=4)
+SOON = timedelta(seconds=6)
 
 
 def shell(command: str, folder: Path, **variables: str) -> None:
@@ -51,9 +52,8 @@ def hooks() -> Iterator[Receiver]:
 class Before:
     """What a running stack has under way when its backup is made."""
 
-    def __init__(self, stack: Stack, hooks: Receiver) -> None:
-        soon = (datetime.now(UTC) + SOON).isoformat()
-        self.tenant = new_tenant(stack.database, stack.base_url)
+    def __init__(self, stack: Stack, tenant: Tenant, hooks: Receiver) -> None:
+        self.tenant = tenant
         self.club: Club = make_club(self.tenant, stack.database)
         body = {"url": hooks.url, "enabled_events": ["event.completed"]}
         self.secret: str = self.tenant.post("/v1/webhook-endpoints", body, 201)["secret"]
@@ -61,12 +61,13 @@ class Before:
         self.club.rule('event.type == "gift"', self.club.credit("7"))
         self.club.completed({"type": "purchase", "amount": 5})
         ann = str(self.club.participant_id("ann"))
-        Diary(self.club).one_time(soon, participant_id=ann, payload={"type": "gift"}, event_name="gift")
         self.shop = Shop(self.tenant)
         self.shop.credit("USD", "100.00")
-        self.shop.hold("USD", "30.00", expires_at=soon, reference_id="table 5")
         self.redeemed = self.shop.redeem("5.00", idempotency_key="voucher-1")
         hooks.wait_for(1)
+        soon = (datetime.now(UTC) + SOON).isoformat()
+        Diary(self.club).one_time(soon, participant_id=ann, payload={"type": "gift"}, event_name="gift")
+        self.shop.hold("USD", "30.00", expires_at=soon, reference_id="table 5")
         assert (self.club.balance("ann"), self.shop.balance("USD")) == ("50", "65.00/30.00/0.00")
 
     def moved_to(self, stack: Stack) -> None:
@@ -74,13 +75,21 @@ class Before:
         self.tenant.http.base_url = stack.base_url
 
 
-def test_a_restored_backup_goes_on(postgres: EmbeddedPostgres, hooks: Receiver, tmp_path: Path) -> None:
+@pytest.fixture
+def cleanup() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def test_a_restored_backup_goes_on(postgres: EmbeddedPostgres, hooks: Receiver, cleanup: ExitStack, tmp_path: Path) -> None:
     old = make_database(postgres.dsn, "to_back_up")
     with (
         EmbeddedTemporal(tmp_path / "old", headless=True, in_memory=True) as temporal,
         run_stack(old, temporal, tmp_path / "old-data") as stack,
     ):
-        before = Before(stack, hooks)
+        tenant = new_tenant(stack.database, stack.base_url)
+        cleanup.callback(tenant.http.close)
+        before = Before(stack, tenant, hooks)
     shell(DUMP, tmp_path, OLD=old)
     with (
         EmbeddedPostgres(tmp_path / "fresh", port=0, ephemeral=True) as fresh,
@@ -91,7 +100,6 @@ def test_a_restored_backup_goes_on(postgres: EmbeddedPostgres, hooks: Receiver, 
         with run_stack(fresh.dsn, temporal, tmp_path / "new-data") as stack:
             before.moved_to(stack)
             goes_on(before, stack.database, hooks)
-            before.tenant.http.close()
 
 
 def goes_on(before: Before, database: Database, hooks: Receiver) -> None:

@@ -120,8 +120,11 @@ def database(url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def cluster(url: str, temporal: EmbeddedTemporal, tmp_path: Path) -> Iterator[Cluster]:
-    with run_cluster(url, temporal, tmp_path, OPENSCRIP_DRAIN_SECONDS=str(DRAIN_SECONDS)) as running:
+def cluster(url: str, tmp_path: Path) -> Iterator[Cluster]:
+    with (
+        EmbeddedTemporal(tmp_path / "temporal", headless=True, in_memory=True) as temporal,
+        run_cluster(url, temporal, tmp_path, OPENSCRIP_DRAIN_SECONDS=str(DRAIN_SECONDS)) as running,
+    ):
         yield running
 
 

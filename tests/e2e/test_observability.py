@@ -67,9 +67,7 @@ class Watched:
 
 
 @pytest.fixture(scope="module")
-def watched(
-    postgres: EmbeddedPostgres, temporal: EmbeddedTemporal, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Watched]:
+def watched(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder = tmp_path_factory.mktemp("watched")
     url = make_database(postgres.dsn, "watched")
     port = free_port()
@@ -77,6 +75,7 @@ def watched(
         receive() as traces,
         receive(script=lambda _: Reply(200, ANSWER.encode())) as hooks,
         closing(Database(url, pool_size=2)) as database,
+        EmbeddedTemporal(folder / "temporal", headless=True, in_memory=True) as temporal,
         run_cluster(
             url,
             temporal,
@@ -92,8 +91,8 @@ def watched(
         ) as cluster,
     ):
         tenant = new_tenant(database, cluster.url)
-        yield drive(cluster, tenant, traces, hooks, port, folder / "logs", database)
-        tenant.http.close()
+        with closing(tenant.http):
+            yield drive(cluster, tenant, traces, hooks, port, folder / "logs", database)
 
 
 def drive(
@@ -134,8 +133,7 @@ def test_a_redemption_is_one_trace_from_the_request_to_the_commit(watched: Watch
                 below = [each for each in found.values() if each.parent == span.id and each.name == "transaction"]
                 statements = [each for each in found.values() if below and each.parent == below[0].id]
                 if statements and "?" not in chain(found, span):
-                    assert {"INSERT"} <= {each.name for each in statements} | {each.name for each in found.values()}
-                    assert all("%s" in each.attributes["db.statement"] for each in statements if each.name == "INSERT")
+                    assert any("INTO redemptions" in each.attributes["db.statement"] for each in statements)
                     return chain(found, below[0])
         return None
 
