@@ -12,8 +12,9 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
 from activities.lanes import is_unreachable
+from db.repositories import event_queue as queue
 from db.session import Database
-from services import tier_steps
+from services import tier_renewals, tier_steps
 from services.tier_steps import PAGE, TierKey
 from services.transactions import transact
 from workflows.contracts_tiers import TierRetentionInput, TierRetentionReport, TierState
@@ -23,6 +24,9 @@ log = structlog.get_logger(__name__)
 
 # One call works for about this long, so that its flow renews its details and a stopping worker can wait for it.
 SLICE_SECONDS = 3.0
+# Pauses between pages while events wait, as a share of the last page's time, and at most.
+REST = 1.0
+MOST_REST_SECONDS = 0.5
 # Flows that one pass of the reconciliation makes sure of, others at every pass.
 A_PASS = 50
 
@@ -41,32 +45,60 @@ class TierActivities:
             raise ApplicationError(f"there is no tier {tier_id}", type="TierNotFound", non_retryable=True)
         if not found.is_active:
             return TierRetentionReport(state=TierState.ARCHIVED, key=found.key)
-        is_new = transact(self.database, lambda session: tier_steps.mark_latecomers(session, found))
-        run = _Pass(self.database, found.tier, TierRetentionReport(key=found.key, is_new=is_new))
+        run = _Pass(self.database, found.tier, TierRetentionReport(key=found.key))
         deadline, more = time.monotonic() + SLICE_SECONDS, True
         while more and time.monotonic() < deadline and not activity.is_worker_shutdown():
+            began = time.monotonic()
             more = run.page()
             activity.heartbeat(run.report.holders)
+            if more:
+                self._give_way(time.monotonic() - began)
         ahead = transact(self.database, lambda session: tier_steps.next_of(session, tier_id, run.failed))
+        is_new = transact(self.database, lambda session: tier_renewals.is_under_way(session, tier_id))
         update = {"failed": len(run.failed), "more": more, "next_in_seconds": ahead.in_seconds, "next_at": ahead.at}
-        return run.report.model_copy(update=update)
+        return run.report.model_copy(update=update | {"is_new": is_new})
+
+    def _give_way(self, seconds: float) -> None:
+        """While events wait, rest as long as the last page took: they share the processors and this process's interpreter."""
+        with self.database.connection() as conn:
+            waiting = queue.total_backlog(conn, 1)
+        if waiting:
+            time.sleep(min(seconds * REST, MOST_REST_SECONDS))
 
 
 @dataclass(slots=True)
 class _Pass:
-    """Pages of a tier's due holders; those `failed` are left for later."""
+    """Pages of a tier's holders that must be renewed, and of those that are due; those `failed` are left for later."""
 
     database: Database
     tier: TierKey
     report: TierRetentionReport
     failed: set[UUID] = field(default_factory=set)
+    renews: bool = True
 
     def page(self) -> bool:
         """Do one page; False when nothing is due."""
+        if self.renews:
+            self.renews = self._renew()
+            return True
         due = transact(self.database, lambda session: tier_steps.holders_due(session, self.tier.id, PAGE, self.failed))
         if due:
             self._settle(due)
         return bool(due)
+
+    def _renew(self) -> bool:
+        """Do one page of the renewal; False when a pass is over, or none has to be made now."""
+        page = transact(self.database, lambda session: tier_renewals.next_page(session, self.tier.id))
+        if page is None:
+            return False
+        visited = self.report.holders
+        for part in page.parts:
+            self._settle(part)
+            activity.heartbeat(self.report.holders)
+        self.report.renewed += self.report.holders - visited
+        self.report.holders = visited
+        transact(self.database, lambda session: tier_renewals.note(session, page, is_complete=not self.failed))
+        return not page.is_last
 
     def _settle(self, holder_ids: list[UUID]) -> None:
         """One page in one transaction; when it fails, halves of it, until the culprit stands alone and is left for later."""

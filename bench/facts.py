@@ -96,6 +96,15 @@ def _ticks() -> int:
     return os.sysconf("SC_CLK_TCK")
 
 
+def resident_bytes(pid: int) -> int:
+    """The memory that a process has at this moment; 0 without /proc, or when it is gone."""
+    try:
+        pages = (PROC / str(pid) / "statm").read_text().split()[1]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
 def spent_between(before: Mapping[str, float], after: Mapping[str, float], clients: float) -> dict[str, float]:
     """Processor seconds by kind between two looks; `others` is what the machine did besides us."""
     if not before:

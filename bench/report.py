@@ -4,7 +4,20 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.facts import OTHERS
-from bench.results import BASELINE_AIM, BUDGETS, LATENCY_AIMS, REDEMPTION_AIM, SHARES, Figure, RedemptionTimes, Results
+from bench.results import (
+    BASELINE_AIM,
+    BUDGETS,
+    LATENCY_AIMS,
+    REDEMPTION_AIM,
+    SHARES,
+    TIER_EVENTS_BUDGET,
+    TIER_GROWTH_BUDGET,
+    TIER_HOLDERS_AIM,
+    Figure,
+    RedemptionTimes,
+    Results,
+    TierTimes,
+)
 
 TITLES = {
     Figure.BATCH: "batch ingest",
@@ -23,6 +36,8 @@ def print_results(console: Console, results: Results) -> None:
         console.print(latency(results))
     if results.redemptions is not None:
         console.print(redemptions(results.redemptions))
+    if results.tiers is not None:
+        console.print(tiers(results.tiers))
     if results.cpu_per_transaction():
         console.print(processor_time(results))
     machine = results.machine
@@ -96,6 +111,24 @@ def redemptions(found: RedemptionTimes) -> Table:
         table.add_column(heading, justify="left" if not heading else "right")
     table.add_row("HTTP answer", f"{found.p50:.1f}", f"{found.p99:.1f}", f"p50 {REDEMPTION_AIM:g}")
     table.add_row("bare debit", f"{found.bare_p50:.1f}", f"{found.bare_p99:.1f}", "")
+    return table
+
+
+def tiers(found: TierTimes) -> Table:
+    """Period ends of a tier, alone and under load; events between the two, and beside the second."""
+    table = Table(title=f"Period end of a tier with {found.holders} holders", title_justify="left")
+    for heading in ("", "seconds", "holders/s", "pages", "growth, MB", "events/s", "verdict"):
+        table.add_column(heading, justify="left" if heading in ("", "verdict") else "right")
+    verdict = "[red]missed" if found.is_missed else "[green]ok"
+    rows = (("alone", found.alone, found.before, ""), ("under load", found.busy, found.during, verdict))
+    for name, end, events, judged in rows:
+        rate = found.holders / end.seconds
+        sizes = (f"{end.seconds:.1f}", f"{rate:.0f}", str(end.pages), f"{end.growth_mb:.0f}")
+        table.add_row(name, *sizes, _range(events), judged)
+    table.caption = (
+        f"events during it: {found.ratio:.2f} x those before (budget {TIER_EVENTS_BUDGET:g}); growth of a worker: below "
+        f"{TIER_GROWTH_BUDGET:g} MB; aim alone: {TIER_HOLDERS_AIM:g} holders/s"
+    )
     return table
 
 

@@ -20,6 +20,7 @@ class Figure(StrEnum):
     REDEMPTIONS = "redemptions"
     WEBHOOKS = "webhooks"
     BASELINE = "baseline"
+    TIERS = "tiers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,10 @@ BASELINE_AIM = 15.0
 LATENCY_AIMS = {50: 30.0, 99: 150.0}
 # The same for a redemption, from the request to its answer.
 REDEMPTION_AIM = 30.0
+# Events while a period end is under way, against those before; holders a second alone; megabytes that a worker grows by.
+TIER_EVENTS_BUDGET = 0.5
+TIER_HOLDERS_AIM = 2000.0
+TIER_GROWTH_BUDGET = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,46 @@ class RedemptionTimes:
         return self.p50 / self.bare_p50
 
 
+@dataclass(frozen=True, slots=True)
+class PeriodEnd:
+    """Seconds from its moment until nobody has anything due, pages of the flow, and the megabytes the worst worker grew by."""
+
+    seconds: float
+    pages: int
+    growth_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class TierTimes:
+    """Two period ends of a tier, one alone and one under load; events a second of each round before and during the latter."""
+
+    holders: int
+    alone: PeriodEnd
+    busy: PeriodEnd
+    before: list[float]
+    during: list[float]
+
+    @property
+    def ratio(self) -> float:
+        """Events during the period end in units of those before."""
+        return statistics.median(self.during) / statistics.median(self.before)
+
+    @property
+    def holders_per_second(self) -> float:
+        """Of the period end alone."""
+        return self.holders / self.alone.seconds
+
+    @property
+    def growth_mb(self) -> float:
+        """The megabytes that a worker grew by at most."""
+        return max(self.alone.growth_mb, self.busy.growth_mb)
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether a budget is missed."""
+        return self.ratio < TIER_EVENTS_BUDGET or self.growth_mb >= TIER_GROWTH_BUDGET
+
+
 @dataclass(slots=True)
 class Results:
     """Everything of one run."""
@@ -100,6 +145,7 @@ class Results:
     runs: dict[Figure, list[Run]] = field(default_factory=dict)
     latency: Latency | None = None
     redemptions: RedemptionTimes | None = None
+    tiers: TierTimes | None = None
     deadlocks: int = 0
     seconds: float = 0.0
 
@@ -126,7 +172,8 @@ class Results:
     def missed(self) -> list[Figure]:
         """Figures that were measured and miss the budget of today."""
         missed = [figure for figure, budget in BUDGETS.items() if self.runs.get(figure) and self.ratio(figure) < budget.now]
-        return missed + [figure for figure, least in SHARES.items() if (self.share_of_batch(figure) or least) < least]
+        missed += [figure for figure, least in SHARES.items() if (self.share_of_batch(figure) or least) < least]
+        return [*missed, Figure.TIERS] if self.tiers is not None and self.tiers.is_missed else missed
 
     def share_of_batch(self, figure: Figure) -> float | None:
         """The median round of a figure in units of the median round of plain batches; None unless both were measured."""
@@ -172,6 +219,10 @@ class Results:
             "redemptions_ms": None
             if self.redemptions is None
             else asdict(self.redemptions) | {"ratio_to_bare": round(self.redemptions.ratio, 2)},
+            "tiers": None
+            if self.tiers is None
+            else asdict(self.tiers)
+            | {"events_ratio": round(self.tiers.ratio, 3), "holders_per_second": round(self.tiers.holders_per_second, 1)},
             "shares_of_batch": {figure: self.share_of_batch(figure) for figure in SHARES},
             "deadlocks": self.deadlocks,
             "missed": self.missed(),

@@ -12,6 +12,7 @@ from bench.plan import BATCH, EVENT_TYPE, Plan, Report, read_report, signs, writ
 from bench.redemptions import measure as measure_redemptions
 from bench.results import Figure, Latency, Results, Run, percentile
 from bench.server import BenchStack
+from bench.tiers import TierBench
 from bench.world import POLL_SECONDS, Books, Deadline, World, create_endpoint, create_world, require
 from runtime.processes import Child, free_port
 
@@ -22,7 +23,7 @@ BATCH_CONNECTIONS = 8
 SINGLE_CONNECTIONS = 32
 PACED_RATE = 20.0
 # The baseline is so slow that a few hundred events say enough.
-SINGLE_SHARE, WEBHOOK_SHARE, BASELINE_SHARE, LEAST_EVENTS = 3, 3, 30, 20
+SINGLE_SHARE, WEBHOOK_SHARE, TIER_SHARE, BASELINE_SHARE, LEAST_EVENTS = 3, 3, 2, 30, 20
 LATENCY_ROUNDS = 3
 REDEMPTIONS_PER_SECOND = 50
 WARM_TYPE = "hello"
@@ -30,12 +31,16 @@ WARM_TYPE = "hello"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How much to measure: seconds of a pgbench round, events of a batch round, rounds, members, and which figures."""
+    """How much to measure: seconds of a pgbench round, events of a batch round, rounds, members, and which figures.
+
+    `holders` are those of the tier whose periods end.
+    """
 
     seconds: int
     events: int
     rounds: int
     members: int
+    holders: int
     figures: frozenset[Figure]
 
 
@@ -97,6 +102,9 @@ class Bench:
         if Figure.BASELINE in self._options.figures:
             self._baseline()
             self._yardstick()
+        # last: what follows would find an organization with tiers, and a clock that was moved
+        if Figure.TIERS in self._options.figures:
+            self._tiers()
 
     def _yardstick(self) -> None:
         tps = self._pgbench.round(self._options.seconds)
@@ -188,6 +196,27 @@ class Bench:
             found = measure_redemptions(client, self._stack.dsn, self._world.plain.program_id, times)
         self._results.redemptions = found
         self._stack.say(f"  redeem    {found.p50:8.1f} ms p50, {found.p99:.1f} ms p99, {found.ratio:.1f} x a bare debit")
+
+    def _tiers(self) -> None:
+        workers = tuple(pid for service, pid in self._stack.pids.items() if service.startswith("worker-"))
+        ids = (self._world.plain.program_id, self._options.holders)
+        measured = TierBench(self._stack.dsn, self._stack.settings, workers, *ids)
+        self._stack.say(f"giving {self._options.holders} members a level")
+        with self._client() as client:
+            found = measured.measure(client, self._events_of_holders, self._options.rounds, self._stack.supervisor.check)
+        self._results.tiers = found
+        self._stack.say(
+            f"  tiers     {found.holders_per_second:8.0f} holders/s alone; events during a period end {found.ratio:.2f} x"
+        )
+
+    def _events_of_holders(self) -> float:
+        """Events a second of one round, whose participants are holders by chance."""
+        events = max(LEAST_EVENTS, self._options.events // TIER_SHARE)
+        plan = self._plan("tiers", events, BATCH, BATCH_CONNECTIONS)
+        drive = self._checked(replace(plan, participants=self._options.holders), CLIENTS)
+        rate = events / (drive.ended - drive.report.began)
+        self._stack.say(f"  events    {rate:8.0f} events/s")
+        return rate
 
     # --------------------------------------------------------------- driving
     def _plan(

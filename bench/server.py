@@ -78,6 +78,8 @@ class BenchStack(Stack):
             "OPENSCRIP_RATE_LIMIT": self.settings.rate_limit,
             # the receiver of the bench is on this machine
             "OPENSCRIP_WEBHOOK_ALLOW_PRIVATE": "1",
+            # a period end is moved to
+            "OPENSCRIP_TEST_CLOCK": "1",
         }
         self.env = _without_foreign(self.env, self.settings) | own
 

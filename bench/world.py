@@ -97,29 +97,29 @@ def create_world(client: httpx.Client) -> World:
     The big program shares the asset and has two hundred rules of forty types, the same three of them for purchases. The scarce
     one has the ten rules again, but credits a PREFUNDED asset from its wallet, and within a budget: two rows that all lanes want.
     """
-    program = _post(client, "/v1/programs", {"name": "Bench"})["id"]
+    program = post(client, "/v1/programs", {"name": "Bench"})["id"]
     asset = {"name": "Bench", "symbol": SYMBOL, "inventory_mode": "LOT", "issuance_policy": "UNLIMITED", "scale": 2}
-    asset_id = _post(client, "/v1/assets", asset | {"program_id": program})["id"]
+    asset_id = post(client, "/v1/assets", asset | {"program_id": program})["id"]
     plain = _scheme(client, program, asset_id, rules(asset_id, OTHER_TYPES))
-    big = _post(client, "/v1/programs", {"name": "Bench, many rules"})["id"]
-    _post(client, f"/v1/programs/{big}/assets", {"asset_id": asset_id})
+    big = post(client, "/v1/programs", {"name": "Bench, many rules"})["id"]
+    post(client, f"/v1/programs/{big}/assets", {"asset_id": asset_id})
     others = [f"kind-{number % (MANY_TYPES - 1)}" for number in range(MANY_RULES - 3)]
     many = _scheme(client, big, asset_id, rules(asset_id, others))
     return World(plain, many, _create_scarce(client, asset))
 
 
 def _create_scarce(client: httpx.Client, asset: dict[str, Any]) -> Scheme:
-    program = _post(client, "/v1/programs", {"name": "Bench, scarce"})["id"]
+    program = post(client, "/v1/programs", {"name": "Bench, scarce"})["id"]
     own = {"program_id": program, "symbol": f"{SYMBOL}2", "issuance_policy": "PREFUNDED"}
-    asset_id = _post(client, "/v1/assets", asset | own)["id"]
-    _post(client, f"/v1/programs/{program}/assets/{asset_id}/fund", {"amount": PLENTY, "description": "Bench"})
+    asset_id = post(client, "/v1/assets", asset | own)["id"]
+    post(client, f"/v1/programs/{program}/assets/{asset_id}/fund", {"amount": PLENTY, "description": "Bench"})
     earning, *others = rules(asset_id, OTHER_TYPES)
     budgets = [{"asset_id": asset_id, "limit": PLENTY}]
     return _scheme(client, program, asset_id, [earning | {"budgets": budgets}, *others])
 
 
 def _scheme(client: httpx.Client, program_id: str, asset_id: str, wanted: Sequence[dict[str, Any]]) -> Scheme:
-    created = [_post(client, "/v1/rules", rule | {"program_id": program_id}) for rule in wanted]
+    created = [post(client, "/v1/rules", rule | {"program_id": program_id}) for rule in wanted]
     return Scheme(program_id, asset_id, created[0]["id"])
 
 
@@ -143,10 +143,11 @@ def rules(asset_id: str, others: Sequence[str]) -> list[dict[str, Any]]:
 def create_endpoint(client: httpx.Client, port: int) -> str:
     """A webhook endpoint on this machine that hears of every processed event; returns its id."""
     body = {"url": f"http://127.0.0.1:{port}/", "enabled_events": ["event.completed"]}
-    return str(_post(client, "/v1/webhook-endpoints", body)["id"])
+    return str(post(client, "/v1/webhook-endpoints", body)["id"])
 
 
-def _post(client: httpx.Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
+def post(client: httpx.Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a POST; ServiceError when it is refused."""
     response = client.post(path, json=body)
     if not response.is_success:
         raise ServiceError(f"bench: POST {path} answered {response.status_code}: {response.text[:300]}")

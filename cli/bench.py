@@ -18,9 +18,11 @@ from runtime.supervisor import StopRequested, Supervisor
 MEMBERS = 2000
 
 
-def run(*, seconds: int, events: int, rounds: int, only: list[str] | None, json_file: Path | None, check: bool) -> None:
+def run(
+    *, seconds: int, events: int, rounds: int, holders: int, only: list[str] | None, json_file: Path | None, check: bool
+) -> None:
     """Measure on a fresh stack of our own, print the tables; exit code 1 with `check` when a budget is missed."""
-    options = Options(seconds, events, rounds, min(MEMBERS, events), _figures(only))
+    options = Options(seconds, events, rounds, min(MEMBERS, events), holders, _figures(only))
     console = Console(highlight=False)
     results = measure(options, console)
     if results is None:

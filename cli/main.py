@@ -84,14 +84,15 @@ def bench(
     seconds: Annotated[int, typer.Option(help="Seconds of each pgbench round.", min=1)] = 5,
     events: Annotated[int, typer.Option(help="Events of each batch round; the others send fewer.", min=20)] = 10_000,
     rounds: Annotated[int, typer.Option(help="Rounds of batch and single ingest.", min=1)] = 3,
-    only: Annotated[list[str] | None, typer.Option(help="batch, single, latency or baseline; may be repeated.")] = None,
+    holders: Annotated[int, typer.Option(help="Holders of the tier whose periods end.", min=1)] = 30_000,
+    only: Annotated[list[str] | None, typer.Option(help="A figure, such as batch or tiers; may be repeated.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the results to this file, too.", dir_okay=False)] = None,
     check: Annotated[bool, typer.Option("--check", help="Exit with 1 when a budget is missed.")] = False,
 ) -> None:
     """Measure throughput and latency against pgbench, on servers and data of its own."""
     from cli.bench import run
 
-    run(seconds=seconds, events=events, rounds=rounds, only=only, json_file=json, check=check)
+    run(seconds=seconds, events=events, rounds=rounds, holders=holders, only=only, json_file=json, check=check)
 
 
 @app.command()

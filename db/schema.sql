@@ -841,6 +841,7 @@ CREATE TABLE public.tier_states (
     lifecycle_expires_at timestamp with time zone,
     steps_done_through timestamp with time zone,
     next_due_at timestamp with time zone,
+    lifecycle_number integer DEFAULT 0 NOT NULL,
     CONSTRAINT tier_states_check CHECK (((level_key IS NULL) = (acquired_at IS NULL))),
     CONSTRAINT tier_states_check1 CHECK (((level_key IS NOT NULL) OR ((expires_at IS NULL) AND (lifecycle_expires_at IS NULL))))
 )
@@ -864,6 +865,9 @@ CREATE TABLE public.tiers (
     archived_at timestamp with time zone,
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
+    lifecycle_number integer DEFAULT 0 NOT NULL,
+    renewed_through uuid,
+    renewal_passes integer DEFAULT 0 NOT NULL,
     CONSTRAINT tiers_check CHECK (((status = 'ARCHIVED'::text) = (archived_at IS NOT NULL))),
     CONSTRAINT tiers_check1 CHECK (((lifecycle IS NULL) = (lifecycle_started_at IS NULL))),
     CONSTRAINT tiers_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'ARCHIVED'::text])))
@@ -1151,6 +1155,7 @@ CREATE INDEX fulfillment_requests_due ON public.fulfillment_requests USING btree
 CREATE INDEX group_members_joined ON public.group_members USING btree (group_id, joined_at, "position", participant_id);
 CREATE INDEX group_members_participant ON public.group_members USING btree (participant_id, joined_at, group_id) WHERE (status = 'ACTIVE'::text);
 CREATE INDEX groups_created ON public.groups USING btree (organization_id, created_at, id);
+CREATE INDEX holders_organization ON public.holders USING btree (organization_id, id);
 CREATE INDEX holds_deadline ON public.holds USING btree (expires_at) WHERE ((remaining > (0)::numeric) AND (expires_at IS NOT NULL));
 CREATE INDEX holds_open ON public.holds USING btree (holder_id, asset_id, pair_program_id, created_at, id) WHERE (remaining > (0)::numeric);
 CREATE INDEX journal_entries_created ON public.journal_entries USING btree (organization_id, created_at, id);
@@ -1193,6 +1198,7 @@ CREATE INDEX tier_states_due ON public.tier_states USING btree (tier_id, next_du
 CREATE INDEX tier_states_tier ON public.tier_states USING btree (tier_id, holder_id);
 CREATE INDEX tiers_created ON public.tiers USING btree (program_id, created_at, id);
 CREATE INDEX tiers_organization ON public.tiers USING btree (organization_id);
+CREATE INDEX tiers_renewing ON public.tiers USING btree (organization_id) WHERE (renewed_through IS NOT NULL);
 CREATE INDEX webhook_deliveries_again ON ONLY public.webhook_deliveries USING btree (webhook_endpoint_id, next_attempt_at) WHERE ((status = 'PENDING'::text) AND (attempt_count > 0));
 CREATE INDEX webhook_deliveries_endpoint ON ONLY public.webhook_deliveries USING btree (webhook_endpoint_id, created_at, id);
 CREATE INDEX webhook_deliveries_first ON ONLY public.webhook_deliveries USING btree (webhook_endpoint_id, outbox_seq) WHERE ((status = 'PENDING'::text) AND (attempt_count = 0));

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from uuid import UUID
 
 from db.repositories import processing as rows
@@ -18,7 +19,7 @@ from domain.tiers.qualification import due_at
 from domain.tiers.windows import Holdings, first_marks
 from runtime.ids import new_id
 from services import tier_steps
-from services.tier_sets import load_tiers
+from services.tier_sets import load_tiers, standings_of
 
 
 @dataclass(slots=True)
@@ -54,7 +55,9 @@ class BatchTiers:
             moment = now or rows.clock(self.conn)
             for organization_id in self.organizations:
                 self._expect(tier_steps.bring_up_to_date(self.conn, organization_id, holder_ids, moment).ahead)
-        self.world.standings.loaded.update(tier_states.load(self.conn, self.organizations, holder_ids))
+        tiers_read = chain.from_iterable(self.world.standings.tiers.values())
+        stored = tier_states.load(self.conn, self.organizations, holder_ids)
+        self.world.standings.loaded.update(standings_of(tiers_read, stored))
 
     def know_counters(self, holder_ids: Iterable[UUID], now: datetime | None) -> None:
         """Note the counters that holders have had; of a dry run do what is due in the world only."""

@@ -2,12 +2,14 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from uuid import UUID
 
 from db.repositories import tiers as repository
+from db.repositories.tier_states import Key, Stored
 from db.session import Connection
-from domain.tiers.definition import Tier
+from domain.tiers.definition import Standing, Tier
+from domain.tiers.qualification import renewed
 
 MAX_CACHED_LEVELS = 20_000
 
@@ -68,3 +70,11 @@ def load_tiers(conn: Connection, organization_ids: Collection[UUID]) -> Tiers:
     for tier in sorted(found, key=lambda tier: tier.key):
         programs[tier.program_id] = (*programs.get(tier.program_id, ()), tier)
     return programs
+
+
+def standings_of(tiers: Iterable[Tier], stored: Mapping[Key, Stored]) -> dict[Key, Standing]:
+    """What holders have of these tiers, each by its present lifecycle, whichever one it was stored under."""
+    known = {tier.id: tier for tier in tiers}
+    return {
+        key: renewed(known[key[1]], found.standing, found.lifecycle_number) for key, found in stored.items() if key[1] in known
+    }

@@ -25,7 +25,7 @@ from services import enrollments, groups, participants, programs, tier_records, 
 from services.paging import Keyset, Slice
 from services.posting import require_usable
 from services.state import Author, Entity, EntityKind
-from services.tier_sets import load_tiers
+from services.tier_sets import load_tiers, standings_of
 
 __all__ = ["Progress", "Standing", "Tier", "TierHistoryFilter", "TierHistoryRow"]
 
@@ -166,11 +166,11 @@ def _load(session: Session, organization_id: UUID, holder: Entity, program_id: U
     tier_steps.settle(session, organization_id, holder.id)
     conn = psycopg_of(session)
     now = clock.now(session)
-    standings = tier_states.load(conn, [organization_id], [holder.id])
+    stored = tier_states.load(conn, [organization_id], [holder.id])
     found = load_tiers(conn, [organization_id]).get(program_id, ())
     state = state_rows.load_holder(session, organization_id, holder.kind, holder.id, is_locked=False)
     counters = {} if state is None else {key: counter.effective(now) for key, counter in state.counters.items()}
-    return _Present(now, found, standings, counters)
+    return _Present(now, found, standings_of(found, stored), counters)
 
 
 def _require_changeable(program: programs.Program, tier: Tier, holder: Entity, status: str) -> None:

@@ -6,7 +6,7 @@ step and the mark that it was done are written together, under the holder's lock
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from itertools import chain
 from uuid import UUID
@@ -28,17 +28,15 @@ from domain.tiers.qualification import due_at
 from domain.tiers.stored import lifecycle_of
 from domain.tiers.windows import Advance, Holdings, advance, first_marks, next_visit
 from runtime.ids import new_id
-from services import crossings, tier_records
+from services import crossings, tier_records, tier_renewals
 from services.crossings import CounterChange
-from services.tier_sets import load_tiers
+from services.tier_sets import load_tiers, standings_of
 from services.transactions import transact
 
 __all__ = ["Steps", "TierKey"]
 
 # Holders of one transaction, which are locked while it runs: their events wait so long.
 PAGE = 100
-# No batch of events takes so long.
-NEW = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +102,7 @@ def foresee(conn: Connection, organization_id: UUID, holder_ids: Collection[UUID
 def load(conn: Connection, organization_id: UUID, holder_ids: Collection[UUID]) -> list[Held]:
     """What the organization's holders among these have of its ACTIVE tiers, and their counters."""
     active = active_tiers(conn, organization_id)
-    standings = tier_states.load(conn, [organization_id], holder_ids)
+    standings = standings_of(active, tier_states.load(conn, [organization_id], holder_ids))
     joined = repository.enrolments(conn, holder_ids, {tier.program_id for tier in active})
     found = []
     for each in repository.load(conn, organization_id, holder_ids):
@@ -161,12 +159,15 @@ def _changes(visited: Visited, now: datetime) -> Iterator[LevelChange]:
 
 
 def _standings(visited: Visited, now: datetime) -> Iterator[NewStanding]:
-    """All that it has a standing of: the moment of the next look is another one even where nothing else is."""
-    holdings = visited.done.holdings
+    """All that it has a standing of: the moment of the next look is another one even where nothing else is.
+
+    And its first rows of tiers whose period ends have begun to concern it.
+    """
+    holder, holdings = visited.holder, visited.done.holdings
     for tier in holdings.tiers:
-        if tier.id in holdings.standings:
-            holder = visited.holder
-            yield NewStanding(holder.organization_id, holder.id, tier, holdings.standing(tier), next_visit(holdings, tier, now))
+        moment = next_visit(holdings, tier, now)
+        if moment is not None or tier.id in holdings.standings:
+            yield NewStanding(holder.organization_id, holder.id, tier, holdings.standing(tier), moment)
 
 
 # ------------------------------------------------------------ without a visitor
@@ -200,21 +201,6 @@ class Ahead:
     in_seconds: float | None = None
 
 
-def mark_latecomers(session: Session, found: FoundTier) -> bool:
-    """While a lifecycle is new, look again whose counters its period ends concern; whether it is new.
-
-    An event that was being processed when the first tier of an organization was made knew nothing of it.
-    """
-    conn = psycopg_of(session)
-    organization_id = found.tier.organization_id
-    tiers.hold_still(conn, [organization_id])
-    tier = next((tier for tier in active_tiers(conn, organization_id) if tier.id == found.tier.id), None)
-    if tier is None or tier.lifecycle_started_at is None or database_now(conn) - tier.lifecycle_started_at > NEW:
-        return False
-    tier_states.begin_periods(conn, organization_id, tier, tier.lifecycle_started_at)
-    return True
-
-
 def next_of(session: Session, tier_id: UUID, without: Collection[UUID]) -> Ahead:
     """When something of a tier is due next, for others than some holders."""
     found = repository.next_of(psycopg_of(session), tier_id, without)
@@ -225,6 +211,7 @@ def in_need_of_flow(session: Session, limit: int) -> tuple[list[TierKey], list[T
     """Tiers with something due for somebody now, and some of the others that have moments: others at every call."""
     conn = psycopg_of(session)
     due = repository.tiers_due(conn)
+    due += [tier for tier in repository.tiers_renewing(conn) if tier not in due]
     return due, [tier for tier in repository.some_timed(conn, limit) if tier not in due]
 
 
@@ -235,16 +222,25 @@ def timed(session: Session, limit: int) -> list[TierKey]:
 
 def settle_everybody(database: Database, until: datetime, beat: Callable[[], None]) -> None:
     """Carry out everything that is due at a moment, which has come, and date it so; `beat` is called after each page."""
+    for tier in transact(database, lambda session: repository.tiers_renewing(psycopg_of(session))):
+        tier_renewals.renew(database, tier.id, _visitor(tier, until), beat)
     while due := transact(database, lambda session: repository.tiers_due(psycopg_of(session), until)):
         for tier in due:
             settle_tier(database, tier, until, beat)
 
 
 def settle_tier(database: Database, tier: TierKey, until: datetime | None, beat: Callable[[], None]) -> None:
-    """Carry out everything that is due for the holders of a tier, page by page, each in a transaction of its own."""
+    """Renew the holders of a tier and carry out everything that is due, page by page, each in transactions of its own."""
+    visit = _visitor(tier, until)
+    tier_renewals.renew(database, tier.id, visit, beat)
     while holder_ids := transact(database, lambda session: holders_due(session, tier.id, PAGE, (), until)):
-        transact(database, partial(settle_all, organization_id=tier.organization_id, holder_ids=holder_ids, until=until))
+        transact(database, visit(holder_ids))
         beat()
+
+
+def _visitor(tier: TierKey, until: datetime | None) -> Callable[[list[UUID]], Callable[[Session], Steps]]:
+    """For a page of its holders the work of one transaction."""
+    return lambda holder_ids: partial(settle_all, organization_id=tier.organization_id, holder_ids=holder_ids, until=until)
 
 
 def next_moment(conn: Connection, after: datetime) -> datetime | None:

@@ -17,7 +17,7 @@ from domain.tiers.definition import Tier
 from domain.tiers.resource import TierRecord, TierStatus, changed, new_levels, require_ranks
 from domain.tiers.stored import Json
 from runtime.ids import new_id
-from services import programs, tier_steps
+from services import programs, tier_renewals, tier_steps
 from services.paging import Keyset, Slice
 from services.tier_steps import TierKey
 from services.transactions import transact
@@ -67,7 +67,8 @@ def create_tier(session: Session, organization_id: UUID, program_id: UUID, new: 
         # who creates a counter at this moment has seen the tier, or is seen here
         repository.lock_for_change(conn, organization_id)
     repository.insert(conn, organization_id, tier)
-    tier_states.begin_periods(conn, organization_id, tier.definition(), now)
+    if tier.lifecycle is not None:
+        tier_renewals.begin(conn, tier.id)
     return tier
 
 
@@ -108,11 +109,10 @@ def update_tier(session: Session, organization_id: UUID, program_id: UUID, key: 
     if new is old:
         return old
     conn = psycopg_of(session)
-    _require_nothing_due(conn, old)
+    _require_nothing_due(conn, old, new)
     repository.update(conn, new)
-    if new.lifecycle != old.lifecycle:
-        tier_states.restart_lifecycle(conn, new.definition(), new.updated_at)
-        tier_states.begin_periods(conn, organization_id, new.definition(), new.updated_at)
+    if new.lifecycle_number != old.lifecycle_number:
+        tier_renewals.begin(conn, new.id)
     return new
 
 
@@ -124,7 +124,7 @@ def archive_tier(session: Session, organization_id: UUID, program_id: UUID, key:
     now = clock.now(session)
     new = replace(old, status=TierStatus.ARCHIVED, archived_at=now, updated_at=now)
     conn = psycopg_of(session)
-    _require_nothing_due(conn, old)
+    _require_nothing_due(conn, old, new)
     repository.update(conn, new)
     tier_states.stop(conn, new.id)
     return new
@@ -146,9 +146,9 @@ def require_live(tier: TierRecord) -> None:
         raise TierArchived(tier_key=tier.key)
 
 
-def _require_nothing_due(conn: Connection, tier: TierRecord) -> None:
+def _require_nothing_due(conn: Connection, old: TierRecord, new: TierRecord) -> None:
     """What came before a change is done by the definition of then."""
-    if steps.holders_due(conn, tier.id, 1, ()):
+    if steps.holders_due(conn, old.id, 1, ()) or tier_renewals.comes_first(conn, old, new, new.updated_at):
         raise StepsDue
 
 

@@ -29,6 +29,8 @@ class TierTotals(BaseModel):
     levels: int = 0
     counters: int = 0
     passes: int = 0
+    pages: int = 0
+    renewed: int = 0
 
 
 class TierRetentionInput(BaseModel):
@@ -43,7 +45,7 @@ class TierRetentionInput(BaseModel):
 class TierRetentionReport(BaseModel):
     """What one call of `attend_tier` did: for how many holders, to how many levels and counters; `more` is due at once.
 
-    `is_new`: the lifecycle has just begun, and is looked at again soon.
+    `renewed`: how many were given what a new lifecycle means for them; `is_new`: perhaps not all yet, so it looks again soon.
     """
 
     state: TierState = TierState.ACTIVE
@@ -51,6 +53,7 @@ class TierRetentionReport(BaseModel):
     holders: int = 0
     levels: int = 0
     counters: int = 0
+    renewed: int = 0
     pages: int = 0
     failed: int = 0
     more: bool = False

@@ -105,15 +105,18 @@ class TierRetentionWorkflow:
             levels=totals.levels + report.levels,
             counters=totals.counters + report.counters,
             passes=totals.passes + 1,
+            pages=totals.pages + report.pages,
+            renewed=totals.renewed + report.renewed,
         )
         ahead = "none is known" if report.next_at is None else report.next_at.isoformat(timespec="seconds")
         workflow.set_current_details(
             f"**Tier** `{report.key}`, {report.state.value}\n\n"
             f"**Next moment** {ahead}{', and more at once' if report.more else ''}\n\n"
             f"**Last look** {_work(report)}, {report.failed} failed\n\n"
-            f"**Since start** {_work(self._totals)}, {self._totals.passes} looks"
+            f"**Since start** {_work(self._totals)}, {self._totals.passes} looks, {self._totals.pages} pages"
         )
 
 
 def _work(done: TierRetentionReport | TierTotals) -> str:
-    return f"{done.holders} holders, {done.levels} levels lost, {done.counters} counters rolled over"
+    renewed = f", {done.renewed} renewed" if done.renewed else ""
+    return f"{done.holders} holders, {done.levels} levels lost, {done.counters} counters rolled over{renewed}"

@@ -13,8 +13,12 @@ _JOIN_DUE = """
     LEFT JOIN (SELECT DISTINCT s.holder_id FROM tiers t JOIN tier_states s ON s.tier_id = t.id
                WHERE t.organization_id = (SELECT organization_id FROM programs WHERE id = %(program)s)
                  AND s.next_due_at <= (SELECT openscrip_now())) AS due ON due.holder_id = h.id
+    CROSS JOIN (SELECT EXISTS (
+        SELECT FROM tiers t WHERE t.organization_id = (SELECT organization_id FROM programs WHERE id = %(program)s)
+            AND t.renewed_through IS NOT NULL AND t.renewal_passes <= 0) AS is_new) AS lifecycle
 """
-_IS_DUE = "due.holder_id IS NOT NULL"
+# While a lifecycle is so new that not everybody's row says when it does something, anybody may be due.
+_IS_DUE = "(due.holder_id IS NOT NULL OR lifecycle.is_new)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,12 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from db.repositories import arrays
 from db.session import Connection
-from domain.tiers.calendar import lifecycle_expiry
 from domain.tiers.definition import Standing, Tier
-from domain.tiers.qualification import due_at
 
 # Holder and tier.
 Key = tuple[UUID, UUID]
@@ -17,16 +16,27 @@ Key = tuple[UUID, UUID]
 _STANDING = "level_key, acquired_at, expires_at, lifecycle_expires_at, steps_done_through"
 
 
-def load(conn: Connection, organization_ids: Collection[UUID], holder_ids: Collection[UUID]) -> dict[Key, Standing]:
+class Stored(NamedTuple):
+    """A standing, and the number of the lifecycle that it was written under."""
+
+    lifecycle_number: int
+    standing: Standing
+
+
+def load(conn: Connection, organization_ids: Collection[UUID], holder_ids: Collection[UUID]) -> dict[Key, Stored]:
     """What holders have of the tiers of organizations; without a row it is base."""
     # LATERAL with OFFSET: by the index for each holder, also where the planner would rather read a table of some size whole
     rows = conn.execute(
-        f"SELECT s.* FROM unnest(%s::uuid[]) AS wanted (id) CROSS JOIN LATERAL (SELECT holder_id, tier_id, {_STANDING}"
-        " FROM tier_states WHERE holder_id = wanted.id AND organization_id = ANY(%s::uuid[]) OFFSET 0) AS s",
+        f"""
+        SELECT s.* FROM unnest(%s::uuid[]) AS wanted (id) CROSS JOIN LATERAL (
+            SELECT holder_id, tier_id, lifecycle_number, {_STANDING} FROM tier_states
+            WHERE holder_id = wanted.id AND organization_id = ANY(%s::uuid[]) OFFSET 0
+        ) AS s
+        """,
         [arrays.uuids(holder_ids), arrays.uuids(organization_ids)],
         prepare=True,
     )
-    return {(row[0], row[1]): Standing(*row[2:]) for row in rows}
+    return {(row[0], row[1]): Stored(row[2], Standing(*row[3:])) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +56,13 @@ def save(conn: Connection, standings: Iterable[NewStanding]) -> None:
     conn.execute(
         """
         INSERT INTO tier_states (holder_id, tier_id, organization_id, program_id, level_key, acquired_at, expires_at,
-                                 lifecycle_expires_at, steps_done_through, next_due_at)
+                                 lifecycle_expires_at, steps_done_through, next_due_at, lifecycle_number)
         SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::timestamptz[], %s::timestamptz[],
-                             %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
+                             %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::integer[])
         ON CONFLICT (holder_id, tier_id) DO UPDATE SET level_key = excluded.level_key, acquired_at = excluded.acquired_at,
             expires_at = excluded.expires_at, lifecycle_expires_at = excluded.lifecycle_expires_at,
-            steps_done_through = excluded.steps_done_through, next_due_at = excluded.next_due_at
+            steps_done_through = excluded.steps_done_through, next_due_at = excluded.next_due_at,
+            lifecycle_number = excluded.lifecycle_number
         """,
         _columns(ordered),
         prepare=True,
@@ -70,58 +81,13 @@ def _columns(standings: Collection[NewStanding]) -> list[str]:
         arrays.moments(new.standing.lifecycle_expires_at for new in standings),
         arrays.moments(new.standing.steps_done_through for new in standings),
         arrays.moments(new.next_due_at for new in standings),
+        arrays.numbers(new.tier.lifecycle_number for new in standings),
     ]
-
-
-def restart_lifecycle(conn: Connection, tier: Tier, now: datetime) -> None:
-    """Give every held level, under the lock for changes, the expiry of a new or cleared lifecycle as if assigned now.
-
-    From now on its period ends concern those that hold no level, too.
-    """
-    for level in tier.levels:
-        expiry = lifecycle_expiry(tier, level.key, now)
-        free = due_at(tier, Standing(level.key, now, None, expiry, now))
-        period_end = due_at(tier, Standing(steps_done_through=now))
-        conn.execute(
-            "UPDATE tier_states SET lifecycle_expires_at = %s,"
-            " next_due_at = CASE WHEN expires_at IS NULL THEN %s ELSE least(expires_at, %s) END"
-            " WHERE tier_id = %s AND level_key = %s",
-            [expiry, free, period_end, tier.id, level.key],
-        )
-    base = Standing(steps_done_through=now)
-    conn.execute(
-        "UPDATE tier_states SET next_due_at = %s WHERE tier_id = %s AND level_key IS NULL",
-        [due_at(tier, base), tier.id],
-    )
-
-
-def begin_periods(conn: Connection, organization_id: UUID, tier: Tier, now: datetime) -> None:
-    """Mark who has a counter that a new lifecycle rolls over, with its start: its period ends concern them.
-
-    The tier is held still, or locked for the change.
-    """
-    if tier.lifecycle is None or not tier.lifecycle.has_periods or not tier.lifecycle.qualifying:
-        return
-    conn.execute(
-        """
-        INSERT INTO tier_states (holder_id, tier_id, organization_id, program_id, steps_done_through, next_due_at)
-        SELECT id, %s, organization_id, %s, %s, %s FROM holders WHERE organization_id = %s AND counters ?| %s::text[]
-        ORDER BY id
-        ON CONFLICT (holder_id, tier_id) DO NOTHING
-        """,
-        [
-            tier.id,
-            tier.program_id,
-            now,
-            due_at(tier, Standing(steps_done_through=now)),
-            organization_id,
-            arrays.texts(tier.lifecycle.qualifying),
-        ],
-    )
 
 
 def stop(conn: Connection, tier_id: UUID) -> None:
     """Let nothing of an archived tier happen by itself any more."""
+    conn.execute("UPDATE tiers SET renewed_through = NULL WHERE id = %s", [tier_id])
     conn.execute("UPDATE tier_states SET next_due_at = NULL WHERE tier_id = %s AND next_due_at IS NOT NULL", [tier_id])
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from db.repositories import arrays
+from db.repositories import arrays, tier_renewals
 from db.session import Connection, dumps
 from domain.ledger.accounts import EntityType
 from domain.state import Counter, StateChange, counters_from_json, counters_to_json
@@ -44,18 +44,25 @@ class CounterRow:
 def due_holders(
     conn: Connection, organization_id: UUID, holder_ids: Collection[UUID], until: datetime | None = None
 ) -> tuple[list[UUID], datetime | None]:
-    """Which of an organization's holders have something due now, or at an earlier moment; and the next moment after that."""
+    """Which of an organization's holders have something due now, or at an earlier moment; and the next moment after that.
+
+    Who hasn't been renewed for a new lifecycle counts as due.
+    """
     row: Any = conn.execute(
         """
         SELECT array_agg(DISTINCT holder_id) FILTER (WHERE next_due_at <= now.at),
-               min(next_due_at) FILTER (WHERE next_due_at > now.at)
+               min(next_due_at) FILTER (WHERE next_due_at > now.at),
+               EXISTS (SELECT FROM tiers WHERE organization_id = %s AND renewed_through IS NOT NULL)
         FROM tier_states CROSS JOIN (SELECT coalesce(%s, openscrip_now()) AS at) AS now
         WHERE holder_id = ANY(%s::uuid[]) AND organization_id = %s AND next_due_at IS NOT NULL
         """,
-        [until, arrays.uuids(holder_ids), organization_id],
+        [organization_id, until, arrays.uuids(holder_ids), organization_id],
         prepare=True,
     ).fetchone()
-    return row[0] or [], row[1]
+    due: list[UUID] = row[0] or []
+    if row[2]:
+        due = sorted({*due, *tier_renewals.stale_holders(conn, organization_id, holder_ids)})
+    return due, row[1]
 
 
 def load(conn: Connection, organization_id: UUID, holder_ids: Collection[UUID]) -> list[CountingHolder]:
@@ -151,6 +158,12 @@ def tiers_due(conn: Connection, until: datetime | None = None) -> list[TierKey]:
         """,
         [until],
     )
+    return [TierKey(*row) for row in rows]
+
+
+def tiers_renewing(conn: Connection) -> list[TierKey]:
+    """The ACTIVE tiers with a new lifecycle that hasn't reached everybody."""
+    rows = conn.execute(f"SELECT t.id, t.organization_id, t.program_id {_ACTIVE} AND t.renewed_through IS NOT NULL ORDER BY t.id")
     return [TierKey(*row) for row in rows]
 
 

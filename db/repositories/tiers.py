@@ -15,7 +15,7 @@ from domain.tiers.resource import LevelRecord, TierRecord, TierStatus
 
 _COLUMNS = (
     "id", "program_id", "key", "display_name", "lifecycle", "lifecycle_started_at", "status", "archived_at", "created_at",
-    "updated_at",
+    "updated_at", "lifecycle_number",
 )  # fmt: skip
 _LEVEL_COLUMNS = (
     "id", "key", "rank", "display_name", "color", "icon_url", "benefits", "qualification", "created_at", "updated_at",

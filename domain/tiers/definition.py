@@ -136,7 +136,7 @@ class Lifecycle:
 
 @dataclass(frozen=True)
 class Tier:
-    """A ranked track of levels in one program, its levels by ascending rank."""
+    """A ranked track of levels in one program, its levels by ascending rank; `lifecycle_number` counts its lifecycles."""
 
     id: UUID
     program_id: UUID
@@ -145,6 +145,7 @@ class Tier:
     lifecycle: Lifecycle | None = None
     lifecycle_started_at: datetime | None = None
     is_archived: bool = False
+    lifecycle_number: int = 0
 
     @cached_property
     def by_key(self) -> Mapping[str, Level]:

@@ -55,6 +55,24 @@ def refreshed(tier: Tier, standing: Standing, now: datetime) -> Standing:
     return _extended(tier, standing, now)
 
 
+def renewed(tier: Tier, standing: Standing, number: int) -> Standing:
+    """A standing that was stored under the lifecycle of a number, as the present one has it: as if assigned when that began."""
+    if number == tier.lifecycle_number or standing.level is None:
+        return standing
+    began = tier.lifecycle_started_at
+    return replace(standing, lifecycle_expires_at=None if began is None else lifecycle_expiry(tier, standing.level, began))
+
+
+def first_due(tier: Tier) -> datetime | None:
+    """Before this moment a new lifecycle does nothing to anybody."""
+    began = tier.lifecycle_started_at
+    if began is None:
+        return None
+    fresh = (Standing(level.key, began, None, lifecycle_expiry(tier, level.key, began), began) for level in tier.levels)
+    moments = [due_at(tier, standing) for standing in (BASE, *fresh)]
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
 def due_at(tier: Tier, standing: Standing) -> datetime | None:
     """When somebody must look at a standing next: its level may go by itself, or a period ends, which may concern counters."""
     if tier.is_archived:

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.errors import BadRequest, Fault, LevelConflict
+from domain.event_data import is_same_json
 from domain.tiers.definition import Level, Tier
 from domain.tiers.stored import Json, lifecycle_of, qualification_of
 
@@ -58,6 +59,7 @@ class TierRecord:
     lifecycle_started_at: datetime | None = None
     status: TierStatus = TierStatus.ACTIVE
     archived_at: datetime | None = None
+    lifecycle_number: int = 0
 
     def definition(self) -> Tier:
         """The tier as rules and windows see it."""
@@ -69,6 +71,7 @@ class TierRecord:
             lifecycle=None if self.lifecycle is None else lifecycle_of(self.lifecycle),
             lifecycle_started_at=self.lifecycle_started_at,
             is_archived=self.status is TierStatus.ARCHIVED,
+            lifecycle_number=self.lifecycle_number,
         )
 
 
@@ -91,11 +94,14 @@ def changed(old: TierRecord, changes: Mapping[str, Any], now: datetime, new_id: 
     lifecycle = changes.get("lifecycle")
     if lifecycle is not None and (lifecycle or None) != old.lifecycle:
         values |= {"lifecycle": lifecycle or None, "lifecycle_started_at": now if lifecycle else None}
+        values["lifecycle_number"] = old.lifecycle_number + 1
     faults = list(min_level_faults(lifecycle, {level.key for level in values.get("levels", old.levels)}))
     if faults:
         raise BadRequest(faults)
     new = replace(old, **values)
-    return old if new == old else replace(new, updated_at=now)
+    # a level that changed is another object, even where it compares equal
+    is_same = new == old and all(level is known for level, known in zip(new.levels, old.levels, strict=True))
+    return old if is_same else replace(new, updated_at=now)
 
 
 def require_ranks(levels: Sequence[LevelRecord]) -> None:
@@ -139,7 +145,8 @@ def _changed_level(old: LevelRecord, given: Mapping[str, Any], now: datetime) ->
     elif "qualification" in sent:
         sent["qualification"] = sent["qualification"] or None
     new = replace(old, **sent)
-    return old if new == old else replace(new, updated_at=now)
+    is_same = new == old and is_same_json(new.benefits, old.benefits)
+    return old if is_same else replace(new, updated_at=now)
 
 
 def _optional(given: Mapping[str, Any]) -> dict[str, Any]:

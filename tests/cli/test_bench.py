@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import pytest
 
 from bench.facts import Machine
 from bench.plan import Plan, bodies, purchases
-from bench.results import Figure, Results, Run, percentile
+from bench.results import Figure, PeriodEnd, Results, Run, TierTimes, percentile
+from bench.tiers import after_period_end
 from tests.cli.stack import ROOT
 from tests.runtime.folders import passable_folder
 
-TINY = ("--seconds", "1", "--events", "200", "--rounds", "1")
+TINY = ("--seconds", "1", "--events", "200", "--rounds", "1", "--holders", "250")
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -91,6 +93,11 @@ def check_figures(found: dict[str, Any]) -> None:
     assert redeemed["redemptions"] == 50
     assert 0 < redeemed["p50"] <= redeemed["p99"]
     assert redeemed["ratio_to_bare"] == pytest.approx(redeemed["p50"] / redeemed["bare_p50"], abs=0.01)
+    tiers = found["tiers"]
+    assert tiers["holders"] == 250
+    assert (tiers["alone"]["pages"], len(tiers["before"])) == (3, 1)
+    assert tiers["holders_per_second"] > 0
+    assert tiers["events_ratio"] > 0
     assert found["deadlocks"] == 0
 
 
@@ -124,6 +131,17 @@ class TestResults:
         assert results_of([100.0] * 5, batch=[1.0, 1.0], scarce=[1.7, 1.7]).missed() == [Figure.SCARCE]
         assert results_of([100.0, 100.0], rules=[2.0]).share_of_batch(Figure.RULES) is None
 
+    def test_period_ends_leave_room_and_memory(self) -> None:
+        times = TierTimes(1000, PeriodEnd(0.5, 10, 20.0), PeriodEnd(2.0, 9, 99.0), [90.0, 100.0, 110.0], [60.0, 40.0])
+        assert (times.ratio, times.holders_per_second, times.growth_mb) == (0.5, 2000.0, 99.0)
+        results = results_of([1.0])
+        results.tiers = times
+        assert results.missed() == []
+        results.tiers = replace(times, during=[49.0])
+        assert results.missed() == [Figure.TIERS]
+        results.tiers = replace(times, alone=PeriodEnd(0.5, 10, 100.0))
+        assert results.missed() == [Figure.TIERS]
+
     def test_processor_time_is_per_event(self) -> None:
         assert results_of([1.0], single=[1.0]).cpu_per_event(Figure.SINGLE) == {"api": pytest.approx(0.5)}
 
@@ -131,6 +149,17 @@ class TestResults:
         values = [float(n) for n in range(100, 0, -1)]
         assert [percentile(values, percent) for percent in (1, 50, 99, 100)] == [1.0, 50.0, 99.0, 100.0]
         assert percentile([7.0], 50) == 7.0
+
+
+def test_period_ends_lower_levels_and_leave_what_is_over() -> None:
+    found = [after_period_end(points, "gold") for points in (1000, 1300, 999, 500, 120, 99)]
+    assert found == [(0, "gold"), (300, "gold"), (499, "silver"), (0, "silver"), (20, "bronze"), (0, None)]
+    # nobody rises
+    assert [after_period_end(5000, level) for level in ("silver", "bronze", None)] == [
+        (4500, "silver"),
+        (4900, "bronze"),
+        (0, None),
+    ]
 
 
 class TestPlan:

@@ -160,6 +160,7 @@ def test_a_change_waits_for_batches_and_leaves_none_behind(shop: Shop, to: str) 
         assert changing.is_alive()
     changing.join(WAIT_SECONDS)
     assert not changing.is_alive()
+    tiers.bring_up_to_date(shop.database, shop.organization_id, shop.world.program_id, "club")
     [(level, expires_at, due_at)] = shop.fetch(
         "SELECT level_key, lifecycle_expires_at, next_due_at FROM tier_states WHERE organization_id = %s", shop.organization_id
     )

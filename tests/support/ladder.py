@@ -43,36 +43,17 @@ class Crowd:
 
     def enter(self, counters: Collection[int], level: str = "gold") -> list[UUID]:
         """New participants who hold a level since now, one for each value of `points`."""
-        ids = [new_id() for _ in counters]
+        ids = join(self.database, self.organization_id, self.program_id, counters)
         with self.database.connection() as conn:
             conn.execute(
                 """
-                WITH made AS (
-                    INSERT INTO holders (id, organization_id, kind, counters)
-                    SELECT id, %(organization)s, 'PARTICIPANT', jsonb_build_object('points', points::text)
-                    FROM unnest(%(ids)s::uuid[], %(points)s::integer[]) AS new (id, points) RETURNING id
-                ), named AS (
-                    INSERT INTO participants (id, organization_id, external_id, status, created_at, updated_at)
-                    SELECT id, %(organization)s, id::text, 'ACTIVE', openscrip_now(), openscrip_now() FROM made RETURNING id
-                ), joined AS (
-                    INSERT INTO enrollments (participant_id, program_id, organization_id, status, enrolled_at, updated_at)
-                    SELECT id, %(program)s, %(organization)s, 'ACTIVE', openscrip_now(), openscrip_now() FROM named
-                    RETURNING participant_id
-                )
                 INSERT INTO tier_states (holder_id, tier_id, organization_id, program_id, level_key, acquired_at,
                                          lifecycle_expires_at, steps_done_through, next_due_at)
-                SELECT participant_id, %(tier)s, %(organization)s, %(program)s, %(level)s, openscrip_now(), ends.at,
-                       openscrip_now(), ends.at
-                FROM joined, (SELECT date_trunc('year', openscrip_now(), 'UTC') + interval '1 year' AS at) AS ends
+                SELECT id, %s, %s, %s, %s, openscrip_now(), ends.at, openscrip_now(), ends.at
+                FROM unnest(%s::uuid[]) AS id,
+                     (SELECT date_trunc('year', openscrip_now(), 'UTC') + interval '1 year' AS at) AS ends
                 """,
-                {
-                    "organization": self.organization_id,
-                    "program": self.program_id,
-                    "tier": self.tier.id,
-                    "ids": ids,
-                    "points": list(counters),
-                    "level": level,
-                },
+                [self.tier.id, self.organization_id, self.program_id, level, ids],
             )
         return ids
 
@@ -102,6 +83,28 @@ class Crowd:
             ).fetchone()
         assert row is not None
         return row[0], row[1]
+
+
+def join(database: Database, organization_id: UUID, program_id: UUID, counters: Collection[int]) -> list[UUID]:
+    """New participants of a program, one for each value of `points`, without a level."""
+    ids = [new_id() for _ in counters]
+    with database.connection() as conn:
+        conn.execute(
+            """
+            WITH made AS (
+                INSERT INTO holders (id, organization_id, kind, counters)
+                SELECT id, %(organization)s, 'PARTICIPANT', jsonb_build_object('points', points::text)
+                FROM unnest(%(ids)s::uuid[], %(points)s::integer[]) AS new (id, points) RETURNING id
+            ), named AS (
+                INSERT INTO participants (id, organization_id, external_id, status, created_at, updated_at)
+                SELECT id, %(organization)s, id::text, 'ACTIVE', openscrip_now(), openscrip_now() FROM made RETURNING id
+            )
+            INSERT INTO enrollments (participant_id, program_id, organization_id, status, enrolled_at, updated_at)
+            SELECT id, %(program)s, %(organization)s, 'ACTIVE', openscrip_now(), openscrip_now() FROM named
+            """,
+            {"organization": organization_id, "program": program_id, "ids": ids, "points": list(counters)},
+        )
+    return ids
 
 
 def make_crowd(database: Database, organization_id: UUID, program_id: UUID, lifecycle: dict[str, Any] | None) -> Crowd:

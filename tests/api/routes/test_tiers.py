@@ -1,5 +1,6 @@
 """Tiers over HTTP (tiers.md 1, 2)."""
 
+import json
 from typing import Any
 
 import pytest
@@ -197,6 +198,19 @@ class TestUpdate:
         gold = changed["levels"][2]
         assert gold == made["levels"][2] | {"color": None, "updated_at": gold["updated_at"]}
         assert changed["levels"][:2] == made["levels"][:2]
+
+    def test_benefits_that_only_compare_equal_are_stored(self, api: Tenant) -> None:
+        program_id = program(api)
+        create(api, program_id)
+        seen = [""]
+        for benefits in ({"tax": 1, "free": [True]}, {"tax": True, "free": [True]}, {"tax": True, "free": [1]}):
+            patch(api, program_id, {"levels": [{"key": "gold", "benefits": benefits}]})
+            tier = api.get(f"/v1/programs/{program_id}/tiers/club")
+            gold = tier["levels"][2]
+            assert json.dumps(gold["benefits"]) == json.dumps(benefits)
+            assert tier["updated_at"] == gold["updated_at"] > seen[-1]
+            seen.append(tier["updated_at"])
+        assert patch(api, program_id, {"levels": [{"key": "gold", "benefits": {"tax": True, "free": [1]}}]}) == tier
 
     def test_ranks_may_swap_and_not_collide(self, api: Tenant) -> None:
         program_id = program(api)
