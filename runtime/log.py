@@ -19,7 +19,8 @@ SECRET_TEXT = re.compile(r"\b(sk|whsec)_[A-Za-z0-9_\-+/=]+|(?<=://)([^/\s:@]*):[
 VALUES_TEXT = re.compile(r"^(\s*(?:DETAIL|CONTEXT):|.*\binvalid input (?:syntax|value) for [^:\n]+:).*$", re.MULTILINE)
 # These make their own handlers or are chatty about each request.
 ROUTED = ("uvicorn", "uvicorn.error", "uvicorn.access", "temporalio", "alembic", "sqlalchemy")
-QUIET = ("httpx", "httpcore", "uvicorn.access", "alembic")
+# The last one would show rows of the database, too.
+QUIET = ("httpx", "httpcore", "uvicorn.access", "alembic", "sqlalchemy")
 
 
 def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:

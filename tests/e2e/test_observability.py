@@ -155,9 +155,10 @@ def test_an_event_is_one_trace_from_the_request_to_the_webhook(watched: Watched)
     assert (attempt.service, processed.service, request.service) == ("openscrip-worker", "openscrip-worker", "openscrip-api")
     assert processed.attributes["openscrip.status"] == "COMPLETED"
     [batch_id] = processed.links
-    found, batch = watched.wait_for("lane batch")
-    batch = found.get(batch_id, batch)
-    assert chain(found, batch) == ["lane batch", "RunActivity:drain_lane"]
+    found = poll(lambda: found if batch_id in (found := spans(watched.traces)) else None, 20)
+    batch = found[batch_id]
+    assert processed.id in batch.links
+    poll(lambda: chain(spans(watched.traces), batch) == ["lane batch", "RunActivity:drain_lane"], 20)
     stored = [span for span in found.values() if span.name == "store events" and span.parent == request.id]
     assert [chain(found, span)[-1] for span in stored] == ["POST /v1/events"]
 
