@@ -11,6 +11,8 @@ PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --requir
 JOBS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); \
 	[ "$$cores" -gt 4 ] && echo 4 || { [ "$$cores" -lt 2 ] && echo 2 || echo "$$cores"; })
 PYTEST := $(PY) -m pytest
+# Tests of a module together, long ones first.
+SHARED := -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 COMPILE := $(PY) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml
 
 .PHONY: help
@@ -30,7 +32,7 @@ listen: .venv/.runtime ## Show the webhooks of `OPENSCRIP_WEBHOOK_ALLOW_PRIVATE=
 
 .PHONY: test
 test: lint types ## Check style, types and imports, and run the whole test suite
-	$(PYTEST) -n $(JOBS) --dist loadgroup
+	$(PYTEST) $(SHARED)
 
 .PHONY: test-fast
 test-fast: .venv/.dev ## Run the tests that need no servers
@@ -53,7 +55,7 @@ format: .venv/.dev ## Format the code
 
 .PHONY: examples
 examples: .venv/.dev ## Run the acceptance examples of the specification
-	$(PYTEST) -n $(JOBS) --dist loadgroup -m example -q
+	$(PYTEST) $(SHARED) -m example -q
 
 .PHONY: replay
 replay: .venv/.dev ## Replay recorded workflow histories
@@ -63,9 +65,17 @@ replay: .venv/.dev ## Replay recorded workflow histories
 bench: .venv/.runtime ## Measure throughput and latency against pgbench on this machine
 	$(PY) -m cli bench
 
+.PHONY: bench-tiers
+bench-tiers: .venv/.runtime ## Measure a period end of a tier with 100,000 holders, alone and beside events
+	$(PY) -m cli bench --only tiers --holders 100000
+
 .PHONY: rush
 rush: .venv/.dev ## Send 10,000 redemptions by 500 clients at a reward's last 100 units
 	OPENSCRIP_RUSH=10000x500 $(PYTEST) -s tests/e2e/test_reward_rush.py
+
+.PHONY: year
+year: .venv/.dev ## Run a year of automations for 1,000 participants, with two outages
+	OPENSCRIP_YEAR=1000 $(PYTEST) -s tests/e2e/test_automation_year.py
 
 .PHONY: mutants
 mutants: .venv/.dev ## Seed deliberate defects one by one and see that the tests notice each

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from sqlmodel import Session
@@ -20,7 +21,17 @@ from activities.webhook_deliveries import Sender, send_all_due
 from activities.webhooks import FulfillmentSender
 from db.repositories import event_queue as queue
 from db.session import Database, freeze, psycopg_of
-from services import clock, fulfillment_attempts, fulfillments, holds, scheduled, tier_steps, webhook_sending
+from services import (
+    clock,
+    due,
+    expiry_notices,
+    fulfillment_attempts,
+    fulfillments,
+    holds,
+    scheduled,
+    tier_steps,
+    webhook_sending,
+)
 from services.clock import Move
 from services.holds import DatedHold
 from services.tier_steps import TierKey
@@ -122,6 +133,18 @@ class _OutOfTime(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class _Left:
+    """What is still to do at a moment: events, what is due of automations, messages."""
+
+    lanes: list[int]
+    scheduled: scheduled.Waiting
+    has_messages: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.lanes or self.scheduled or self.has_messages)
+
+
+@dataclass(frozen=True, slots=True)
 class _Visit:
     """Everything that is due at a moment, and what comes of it, until a deadline; each beat tells the flow how far it is."""
 
@@ -136,43 +159,58 @@ class _Visit:
     def finish(self, moment: datetime) -> bool:
         """Do it all; False when that needs longer."""
         try:
-            post_all_due(self.database, moment, self._go_on)
-            announce_all(self.database, moment, self._go_on)
-            tier_steps.settle_everybody(self.database, moment, self._go_on)
-            expire_all(self.database, self._go_on)
-            attempt_all(self.sender, self._go_on)
-            while not transact(self.database, self._is_quiet):
-                self._drain()
-                scheduled.do_what_is_due(self.database, self.lanes, self._go_on)
-                send_all_due(self.deliveries, self.beat, self._go_on, self.failed)
+            if transact(self.database, partial(self._has_dates, moment)):
+                self._do_dates(moment)
+            while left := transact(self.database, self._look):
+                if left.lanes:
+                    self._drain(left.lanes)
+                if left.scheduled:
+                    scheduled.do(self.database, left.scheduled, self.lanes, self._go_on)
+                if left.has_messages:
+                    send_all_due(self.deliveries, self.beat, self._go_on, self.failed)
         except _OutOfTime:
             return False
         return True
 
-    def _is_quiet(self, session: Session) -> bool:
-        """Whether no event waits and nothing is due, by one look: others are at it, too, and turn the one into the other."""
+    @staticmethod
+    def _has_dates(moment: datetime, session: Session) -> bool:
+        """Whether anything is due that needs no event; most moments have nothing of the kind, and one look tells."""
+        return bool(
+            due.holders_due(session, 1, (), moment)
+            or not expiry_notices.is_done(session, moment)
+            or tier_steps.is_anything_due(session, moment)
+            or fulfillments.past_deadline(session, 1, ())
+            or fulfillment_attempts.due_now(session, 1, ())
+        )
+
+    def _do_dates(self, moment: datetime) -> None:
+        post_all_due(self.database, moment, self._go_on)
+        announce_all(self.database, moment, self._go_on)
+        tier_steps.settle_everybody(self.database, moment, self._go_on)
+        expire_all(self.database, self._go_on)
+        attempt_all(self.sender, self._go_on)
+
+    def _look(self, session: Session) -> "_Left":
+        """What is left, by one look: others are at it, too, and turn the one into the other."""
         conn = psycopg_of(session)
         freeze(conn)
-        busy = queue.lanes_with_events(conn) or scheduled.is_anything_due(session)
-        return not busy and not webhook_sending.is_anything_due(session, self.failed)
+        has_messages = webhook_sending.is_anything_due(session, self.failed)
+        return _Left(queue.lanes_with_events(conn), scheduled.look(session), has_messages)
 
     def _go_on(self) -> None:
         self.beat()
         if time.monotonic() > self.deadline:
             raise _OutOfTime
 
-    def _drain(self) -> None:
+    def _drain(self, waiting: list[int]) -> None:
         """Process every event that waits."""
         lanes = LaneActivities(self.database)
-        while waiting := self._lanes_with_events():
+        while waiting:
             reports = [lanes.drain_lane(DrainInput(lane=lane)) for lane in waiting]
             self._go_on()
             if not any(report.events for report in reports):
                 time.sleep(WAIT_SECONDS)
-
-    def _lanes_with_events(self) -> list[int]:
-        with self.database.connection() as conn:
-            return queue.lanes_with_events(conn)
+            waiting = [lane for lane, report in zip(waiting, reports, strict=True) if report.backlog or report.busy]
 
 
 def _named(hold: DatedHold) -> HoldInput:

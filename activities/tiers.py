@@ -15,7 +15,7 @@ from activities.lanes import is_unreachable
 from db.repositories import event_queue as queue
 from db.session import Database
 from services import tier_renewals, tier_steps
-from services.tier_steps import PAGE, TierKey
+from services.tier_steps import PAGE, FoundTier, TierKey
 from services.transactions import transact
 from workflows.contracts_tiers import TierRetentionInput, TierRetentionReport, TierState
 from workflows.signals import RPCError, start_tier_retention
@@ -43,10 +43,10 @@ class TierActivities:
         found = transact(self.database, lambda session: tier_steps.find_tier(session, tier_id))
         if found is None:
             raise ApplicationError(f"there is no tier {tier_id}", type="TierNotFound", non_retryable=True)
-        if not found.is_active:
-            return TierRetentionReport(state=TierState.ARCHIVED, key=found.key)
-        run = _Pass(self.database, found.tier, TierRetentionReport(key=found.key))
         deadline, more = time.monotonic() + SLICE_SECONDS, True
+        if not found.is_active:
+            return self._stop(found, deadline)
+        run = _Pass(self.database, found.tier, TierRetentionReport(key=found.key))
         while more and time.monotonic() < deadline and not activity.is_worker_shutdown():
             began = time.monotonic()
             more = run.page()
@@ -57,6 +57,14 @@ class TierActivities:
         is_new = transact(self.database, lambda session: tier_renewals.is_under_way(session, tier_id))
         update = {"failed": len(run.failed), "more": more, "next_in_seconds": ahead.in_seconds, "next_at": ahead.at}
         return run.report.model_copy(update=update | {"is_new": is_new})
+
+    def _stop(self, found: FoundTier, deadline: float) -> TierRetentionReport:
+        """Clear what an archived tier has left, page by page; the tier counts as ARCHIVED when that is done."""
+        more = True
+        while more and time.monotonic() < deadline and not activity.is_worker_shutdown():
+            more = transact(self.database, lambda session: tier_steps.stop(session, found.tier.id))
+            activity.heartbeat()
+        return TierRetentionReport(state=TierState.ACTIVE if more else TierState.ARCHIVED, key=found.key, more=more)
 
     def _give_way(self, seconds: float) -> None:
         """While events wait, rest as long as the last page took: they share the processors and this process's interpreter."""

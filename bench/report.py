@@ -7,12 +7,15 @@ from bench.facts import OTHERS
 from bench.results import (
     BASELINE_AIM,
     BUDGETS,
+    FAN_OUT_MEMORY,
+    FAN_OUT_REST,
     LATENCY_AIMS,
     REDEMPTION_AIM,
     SHARES,
     TIER_EVENTS_BUDGET,
     TIER_GROWTH_BUDGET,
     TIER_HOLDERS_AIM,
+    FanOutTimes,
     Figure,
     RedemptionTimes,
     Results,
@@ -36,6 +39,8 @@ def print_results(console: Console, results: Results) -> None:
         console.print(latency(results))
     if results.redemptions is not None:
         console.print(redemptions(results.redemptions))
+    if results.fan_outs is not None:
+        console.print(fan_outs(results.fan_outs))
     if results.tiers is not None:
         console.print(tiers(results.tiers))
     if results.cpu_per_transaction():
@@ -111,6 +116,20 @@ def redemptions(found: RedemptionTimes) -> Table:
         table.add_column(heading, justify="left" if not heading else "right")
     table.add_row("HTTP answer", f"{found.p50:.1f}", f"{found.p99:.1f}", f"p50 {REDEMPTION_AIM:g}")
     table.add_row("bare debit", f"{found.bare_p50:.1f}", f"{found.bare_p99:.1f}", "")
+    return table
+
+
+def fan_outs(found: FanOutTimes) -> Table:
+    """Fan-outs by how they choose."""
+    table = Table(title=f"Fan-outs over {found.participants} participants", title_justify="left")
+    for heading in ("", "chosen", "events", "s to its end", "s to the last event", "growth of a worker, MB"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for run in found.runs:
+        times = (f"{run.seconds:.1f}", f"{run.posted_seconds:.1f}", f"{run.growth:.1f}")
+        table.add_row(run.name, str(run.total), str(run.events), *times)
+    rest = "was over before" if found.after_cancel is None else f"stopped after {found.after_cancel} more, budget {FAN_OUT_REST}"
+    told = f"its progress was told in {found.progress_ms:.0f} ms"
+    table.caption = f"growth budget {FAN_OUT_MEMORY:g} MB; one that was cancelled {rest}; {told}"
     return table
 
 

@@ -19,6 +19,7 @@ class Figure(StrEnum):
     LATENCY = "latency"
     REDEMPTIONS = "redemptions"
     WEBHOOKS = "webhooks"
+    FANOUT = "fanout"
     BASELINE = "baseline"
     TIERS = "tiers"
 
@@ -44,6 +45,11 @@ REDEMPTION_AIM = 30.0
 TIER_EVENTS_BUDGET = 0.5
 TIER_HOLDERS_AIM = 2000.0
 TIER_GROWTH_BUDGET = 100.0
+
+
+# Growth of a worker's memory by a fan-out, in megabytes; and how many participants may have their turn after it is told to stop:
+# a page that is under way, and one that begins while the request is on its way.
+FAN_OUT_MEMORY, FAN_OUT_REST = 100.0, 2 * 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,38 @@ class RedemptionTimes:
     def ratio(self) -> float:
         """How many bare debits a redemption takes."""
         return self.p50 / self.bare_p50
+
+
+@dataclass(frozen=True, slots=True)
+class FanOutRun:
+    """A fan-out: how many it chose and made events for, seconds to its end and until all events are processed, and the most
+    megabytes that a worker grew by.
+    """
+
+    name: str
+    total: int
+    events: int
+    seconds: float
+    posted_seconds: float
+    growth: float
+
+
+@dataclass(frozen=True, slots=True)
+class FanOutTimes:
+    """Fan-outs to so many participants.
+
+    `after_cancel`: how many a cancelled one still served, None when it was over before; `progress_ms`: a flow's answer.
+    """
+
+    participants: int
+    runs: list[FanOutRun]
+    after_cancel: int | None
+    progress_ms: float
+
+    @property
+    def is_within_budget(self) -> bool:
+        """Whether no worker grew too much, and the cancelled one ended soon."""
+        return max(run.growth for run in self.runs) < FAN_OUT_MEMORY and (self.after_cancel or 0) <= FAN_OUT_REST
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +183,7 @@ class Results:
     runs: dict[Figure, list[Run]] = field(default_factory=dict)
     latency: Latency | None = None
     redemptions: RedemptionTimes | None = None
+    fan_outs: FanOutTimes | None = None
     tiers: TierTimes | None = None
     deadlocks: int = 0
     seconds: float = 0.0
@@ -172,6 +211,8 @@ class Results:
     def missed(self) -> list[Figure]:
         """Figures that were measured and miss the budget of today."""
         missed = [figure for figure, budget in BUDGETS.items() if self.runs.get(figure) and self.ratio(figure) < budget.now]
+        if self.fan_outs is not None and not self.fan_outs.is_within_budget:
+            missed.append(Figure.FANOUT)
         missed += [figure for figure, least in SHARES.items() if (self.share_of_batch(figure) or least) < least]
         return [*missed, Figure.TIERS] if self.tiers is not None and self.tiers.is_missed else missed
 
@@ -195,7 +236,32 @@ class Results:
 
     def as_json(self) -> dict[str, Any]:
         """All of it, with the ratios, for machines."""
-        figures = {
+        return {
+            "machine": asdict(self.machine),
+            "worker_processes": self.workers,
+            "pgbench": {
+                "tps": round(self.tps, 1),
+                "rounds": [round(tps, 1) for tps in self.pgbench_tps],
+                "cpu_ms_per_transaction": {kind: round(spent, 4) for kind, spent in self.cpu_per_transaction().items()},
+            },
+            "figures": self._figures_as_json(),
+            "latency_ms": None if self.latency is None else asdict(self.latency),
+            "redemptions_ms": None
+            if self.redemptions is None
+            else asdict(self.redemptions) | {"ratio_to_bare": round(self.redemptions.ratio, 2)},
+            "fan_outs": None if self.fan_outs is None else asdict(self.fan_outs),
+            "tiers": None
+            if self.tiers is None
+            else asdict(self.tiers)
+            | {"events_ratio": round(self.tiers.ratio, 3), "holders_per_second": round(self.tiers.holders_per_second, 1)},
+            "shares_of_batch": {figure: self.share_of_batch(figure) for figure in SHARES},
+            "deadlocks": self.deadlocks,
+            "missed": self.missed(),
+            "seconds": round(self.seconds, 1),
+        }
+
+    def _figures_as_json(self) -> dict[str, Any]:
+        return {
             figure: {
                 "events_per_second": round(self.rate(figure), 1),
                 "ratio_to_pgbench": round(self.ratio(figure), 4),
@@ -205,28 +271,6 @@ class Results:
                 "rounds": [asdict(run) | {"events_per_second": round(run.rate, 1)} for run in runs],
             }
             for figure, runs in self.runs.items()
-        }
-        return {
-            "machine": asdict(self.machine),
-            "worker_processes": self.workers,
-            "pgbench": {
-                "tps": round(self.tps, 1),
-                "rounds": [round(tps, 1) for tps in self.pgbench_tps],
-                "cpu_ms_per_transaction": {kind: round(spent, 4) for kind, spent in self.cpu_per_transaction().items()},
-            },
-            "figures": figures,
-            "latency_ms": None if self.latency is None else asdict(self.latency),
-            "redemptions_ms": None
-            if self.redemptions is None
-            else asdict(self.redemptions) | {"ratio_to_bare": round(self.redemptions.ratio, 2)},
-            "tiers": None
-            if self.tiers is None
-            else asdict(self.tiers)
-            | {"events_ratio": round(self.tiers.ratio, 3), "holders_per_second": round(self.tiers.holders_per_second, 1)},
-            "shares_of_batch": {figure: self.share_of_batch(figure) for figure in SHARES},
-            "deadlocks": self.deadlocks,
-            "missed": self.missed(),
-            "seconds": round(self.seconds, 1),
         }
 
 

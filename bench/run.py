@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import httpx
 
 from bench import facts
+from bench.fanout import measure as measure_fan_outs
 from bench.pgbench import PgBench
 from bench.plan import BATCH, EVENT_TYPE, Plan, Report, read_report, signs, write
 from bench.redemptions import measure as measure_redemptions
@@ -26,6 +27,8 @@ PACED_RATE = 20.0
 SINGLE_SHARE, WEBHOOK_SHARE, TIER_SHARE, BASELINE_SHARE, LEAST_EVENTS = 3, 3, 2, 30, 20
 LATENCY_ROUNDS = 3
 REDEMPTIONS_PER_SECOND = 50
+# Participants of a fan-out for each event of a batch round.
+FAN_OUT_SHARE = 10
 WARM_TYPE = "hello"
 
 
@@ -96,6 +99,8 @@ class Bench:
             self._latency()
         if Figure.REDEMPTIONS in self._options.figures:
             self._redemptions()
+        if Figure.FANOUT in self._options.figures:
+            self._fan_outs()
         if Figure.WEBHOOKS in self._options.figures:
             self._webhooks()
             self._yardstick()
@@ -196,6 +201,15 @@ class Bench:
             found = measure_redemptions(client, self._stack.dsn, self._world.plain.program_id, times)
         self._results.redemptions = found
         self._stack.say(f"  redeem    {found.p50:8.1f} ms p50, {found.p99:.1f} ms p99, {found.ratio:.1f} x a bare debit")
+
+    def _fan_outs(self) -> None:
+        workers = {name: pid for name, pid in self._stack.pids.items() if name.startswith("worker-")}
+        participants = FAN_OUT_SHARE * self._options.events
+        with self._client() as client:
+            found = measure_fan_outs(client, self._stack.dsn, workers, self._stack.settings, participants)
+        self._results.fan_outs = found
+        for run in found.runs:
+            self._stack.say(f"  fan-out   {run.seconds:8.1f} s for {run.events} events, {run.name}")
 
     def _tiers(self) -> None:
         workers = tuple(pid for service, pid in self._stack.pids.items() if service.startswith("worker-"))

@@ -1138,6 +1138,7 @@ CREATE INDEX automations_listed ON public.automations USING btree (program_id, c
 CREATE UNIQUE INDEX automations_name ON public.automations USING btree (program_id, name) WHERE (source = 'api'::text);
 CREATE INDEX automations_program ON public.automations USING btree (program_id, created_at, id);
 CREATE INDEX balances_due ON public.balances USING btree (next_due_at) WHERE (next_due_at IS NOT NULL);
+CREATE INDEX enrollments_changed ON public.enrollments USING brin (updated_at) WITH (pages_per_range='8', autosummarize='on');
 CREATE INDEX enrollments_program ON public.enrollments USING btree (program_id, enrolled_at, participant_id);
 CREATE INDEX event_outcomes_failed ON ONLY public.event_outcomes USING btree (organization_id, program_id, created_at, event_id) WHERE (status = 'FAILED'::text);
 CREATE INDEX event_outcomes_other_organization_id_program_id_created_at__idx ON public.event_outcomes_other USING btree (organization_id, program_id, created_at, event_id) WHERE (status = 'FAILED'::text);
@@ -1155,6 +1156,7 @@ CREATE INDEX fulfillment_requests_due ON public.fulfillment_requests USING btree
 CREATE INDEX group_members_joined ON public.group_members USING btree (group_id, joined_at, "position", participant_id);
 CREATE INDEX group_members_participant ON public.group_members USING btree (participant_id, joined_at, group_id) WHERE (status = 'ACTIVE'::text);
 CREATE INDEX groups_created ON public.groups USING btree (organization_id, created_at, id);
+CREATE INDEX holders_changed ON public.holders USING brin (state_changed_at) WITH (pages_per_range='8', autosummarize='on');
 CREATE INDEX holders_organization ON public.holders USING btree (organization_id, id);
 CREATE INDEX holds_deadline ON public.holds USING btree (expires_at) WHERE ((remaining > (0)::numeric) AND (expires_at IS NOT NULL));
 CREATE INDEX holds_open ON public.holds USING btree (holder_id, asset_id, pair_program_id, created_at, id) WHERE (remaining > (0)::numeric);
@@ -1167,6 +1169,7 @@ CREATE INDEX journal_entries_type ON public.journal_entries USING btree (organiz
 CREATE INDEX lots_all ON public.lots USING btree (holder_id, asset_id, created_at, id) WHERE (amount > (0)::numeric);
 CREATE INDEX lots_open ON public.lots USING btree (holder_id, asset_id, pair_program_id, created_at, id) WHERE (remaining > (0)::numeric);
 CREATE INDEX lots_unannounced ON public.lots USING btree (asset_id, (((expires_at AT TIME ZONE 'UTC'::text))::date), holder_id) WHERE ((NOT is_announced) AND (status = ANY (ARRAY['DEFERRED'::text, 'AVAILABLE'::text])) AND (expires_at IS NOT NULL));
+CREATE INDEX participants_changed ON public.participants USING brin (updated_at) WITH (pages_per_range='8', autosummarize='on');
 CREATE INDEX participants_created ON public.participants USING btree (organization_id, created_at, id);
 CREATE UNIQUE INDEX participants_external_id ON public.participants USING btree (organization_id, external_id);
 CREATE INDEX participants_status ON public.participants USING btree (organization_id, status, created_at, id);
@@ -1193,6 +1196,7 @@ CREATE INDEX state_history_entity ON ONLY public.state_history USING btree (enti
 CREATE INDEX state_history_event ON ONLY public.state_history USING btree (event_id) WHERE (event_id IS NOT NULL);
 CREATE INDEX state_history_other_entity_id_changed_at_id_idx ON public.state_history_other USING btree (entity_id, changed_at, id);
 CREATE INDEX state_history_other_event_id_idx ON public.state_history_other USING btree (event_id) WHERE (event_id IS NOT NULL);
+CREATE INDEX tier_history_changed ON public.tier_history USING brin (changed_at) WITH (pages_per_range='8', autosummarize='on');
 CREATE INDEX tier_history_entity ON public.tier_history USING btree (entity_id, changed_at, id);
 CREATE INDEX tier_states_due ON public.tier_states USING btree (tier_id, next_due_at, holder_id) WHERE (next_due_at IS NOT NULL);
 CREATE INDEX tier_states_tier ON public.tier_states USING btree (tier_id, holder_id);

@@ -5,7 +5,8 @@ several occurrences were missed the latest one fires, unless it is the test cloc
 """
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from uuid import UUID
@@ -14,6 +15,7 @@ from sqlmodel import Session
 
 from db.repositories import automations as rows
 from db.repositories.automations import DueAutomation, Fired, next_scheduled_moment
+from db.repositories.fan_outs import FanOutKey
 from db.repositories.processing import clock
 from db.session import Connection, Database, psycopg_of
 from domain.automations import STILL_RUNNING, UNDER_WAY, Schedule, Scope
@@ -22,12 +24,14 @@ from services.system_events import Firing, Made, event_data_of, make_events
 from services.transactions import transact
 
 __all__ = [
+    "Waiting",
     "count_scheduled_moments",
+    "do",
     "do_what_is_due",
     "due_now",
     "fire",
     "fire_due",
-    "is_anything_due",
+    "look",
     "next_scheduled_moment",
     "seconds_until_next",
 ]
@@ -90,36 +94,57 @@ def fire_due(session: Session, limit: int, lanes: int) -> Made:
     return fire(session, due_now(session, limit), lanes)
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What is due, by one look: pages of automations, subscriptions and fan-outs, and evaluations."""
+
+    automations: Sequence[UUID] = ()
+    subscriptions: Sequence[UUID] = ()
+    fan_outs: Sequence[FanOutKey] = ()
+    evaluations: Sequence[UUID] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.automations or self.subscriptions or self.fan_outs or self.evaluations)
+
+
+def look(session: Session) -> Waiting:
+    """What is due, without waiting for locks: what another transaction is firing is due until that commits."""
+    return Waiting(
+        due_now(session, PAGE_AUTOMATIONS),
+        subscriptions.due_now(session, PAGE_SUBSCRIPTIONS),
+        fan_outs.runnable(session, PAGE_AUTOMATIONS),
+        evaluations.due_now(psycopg_of(session)),
+    )
+
+
 def do_what_is_due(database: Database, lanes: int, beat: Callable[[], None] = lambda: None) -> Made:
     """Fire and fan out until nothing is due any more, what others are firing included; the caller wakes the lanes.
 
     In short transactions: `beat` is called after each, and may raise to end it there.
     """
     done = Made()
-    while transact(database, is_anything_due):
-        for id_ in transact(database, lambda session: evaluations.due_now(psycopg_of(session))):
-            while transact(database, partial(evaluations.advance, automation_id=id_)).is_under_way:
-                beat()
-        made = transact(database, lambda session: fire_due(session, PAGE_AUTOMATIONS, lanes))
-        made = made.plus(transact(database, lambda session: _fire_subscriptions(session, lanes)))
-        for key in transact(database, lambda session: fan_outs.runnable(session, PAGE_AUTOMATIONS)):
-            made = made.plus(fan_outs.finish(database, key.automation_id, lanes, beat))
-        done = done.plus(made)
-        beat()
-        if not made.events:
-            time.sleep(WAIT_SECONDS)
+    while waiting := transact(database, look):
+        done = done.plus(do(database, waiting, lanes, beat))
     return done
 
 
-def is_anything_due(session: Session) -> bool:
-    """Asked without waiting for locks: what another transaction is firing is due until that commits."""
-    if due_now(session, 1) or fan_outs.runnable(session, 1) or subscriptions.due_now(session, 1):
-        return True
-    return bool(evaluations.due_now(psycopg_of(session)))
-
-
-def _fire_subscriptions(session: Session, lanes: int) -> Made:
-    return subscriptions.fire(session, subscriptions.due_now(session, PAGE_SUBSCRIPTIONS), lanes)
+def do(database: Database, waiting: Waiting, lanes: int, beat: Callable[[], None]) -> Made:
+    """Do what a look has found, as far as it is still to do; pauses where somebody else is at it."""
+    for id_ in waiting.evaluations:
+        while transact(database, partial(evaluations.advance, automation_id=id_)).is_under_way:
+            beat()
+    made = Made()
+    if waiting.automations:
+        made = transact(database, partial(fire, automation_ids=waiting.automations, lanes=lanes))
+    if waiting.subscriptions:
+        fired = partial(subscriptions.fire, subscription_ids=waiting.subscriptions, lanes=lanes)
+        made = made.plus(transact(database, fired))
+    for key in waiting.fan_outs:
+        made = made.plus(fan_outs.finish(database, key.automation_id, lanes, beat))
+    beat()
+    if not made.events:
+        time.sleep(WAIT_SECONDS)
+    return made
 
 
 def seconds_until_next(session: Session, without: Collection[UUID]) -> float | None:

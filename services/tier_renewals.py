@@ -55,6 +55,11 @@ def begin(conn: Connection, tier_id: UUID) -> None:
     repository.begin(conn, tier_id)
 
 
+def end(conn: Connection, tier_id: UUID) -> None:
+    """Have nobody renewed any more, under the lock for changes."""
+    repository.end(conn, tier_id)
+
+
 def is_under_way(session: Session, tier_id: UUID) -> bool:
     """Whether somebody may have to be renewed still."""
     return repository.find(psycopg_of(session), tier_id, SETTLED_AFTER_SECONDS) is not None

@@ -37,6 +37,8 @@ __all__ = ["Steps", "TierKey"]
 
 # Holders of one transaction, which are locked while it runs: their events wait so long.
 PAGE = 100
+# Rows of an archived tier that are cleared at once; nobody waits for them.
+STOP_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +195,11 @@ def find_tier(session: Session, tier_id: UUID) -> FoundTier | None:
     return None if found is None else FoundTier(*found)
 
 
+def stop(session: Session, tier_id: UUID) -> bool:
+    """Clear moments of an archived tier for some of its holders; whether there may be more. Nothing happens at them anyway."""
+    return tier_states.stop(psycopg_of(session), tier_id, STOP_PAGE) == STOP_PAGE
+
+
 @dataclass(frozen=True, slots=True)
 class Ahead:
     """The next moment of a tier, and how far it is by the database's clock, below zero when it has passed."""
@@ -208,16 +215,23 @@ def next_of(session: Session, tier_id: UUID, without: Collection[UUID]) -> Ahead
 
 
 def in_need_of_flow(session: Session, limit: int) -> tuple[list[TierKey], list[TierKey]]:
-    """Tiers with something due for somebody now, and some of the others that have moments: others at every call."""
+    """Tiers with something to do now, and some of the others that have moments: others at every call."""
     conn = psycopg_of(session)
     due = repository.tiers_due(conn)
     due += [tier for tier in repository.tiers_renewing(conn) if tier not in due]
+    due += repository.tiers_stopping(conn)
     return due, [tier for tier in repository.some_timed(conn, limit) if tier not in due]
 
 
 def timed(session: Session, limit: int) -> list[TierKey]:
     """Tiers that have moments, at most so many."""
     return repository.some_timed(psycopg_of(session), limit)
+
+
+def is_anything_due(session: Session, until: datetime) -> bool:
+    """Whether something of a tier is due at a moment, which has come, or a new lifecycle hasn't reached everybody."""
+    conn = psycopg_of(session)
+    return bool(repository.tiers_renewing(conn) or repository.tiers_due(conn, until))
 
 
 def settle_everybody(database: Database, until: datetime, beat: Callable[[], None]) -> None:

@@ -8,7 +8,6 @@ from uuid import UUID
 from sqlmodel import Session
 
 from db.repositories import organizations as clock
-from db.repositories import tier_states
 from db.repositories import tier_steps as steps
 from db.repositories import tiers as repository
 from db.session import Connection, Database, psycopg_of
@@ -117,7 +116,10 @@ def update_tier(session: Session, organization_id: UUID, program_id: UUID, key: 
 
 
 def archive_tier(session: Session, organization_id: UUID, program_id: UUID, key: str) -> TierRecord:
-    """Archive for good; holders keep what they have. NotFound; ProgramArchived, TierArchived; StepsDue."""
+    """Archive for good; holders keep what they have, and the tier's flow clears moments that never come.
+
+    NotFound; ProgramArchived, TierArchived; StepsDue.
+    """
     program, old = _locked(session, organization_id, program_id, key)
     programs.require_open(program)
     require_live(old)
@@ -126,7 +128,7 @@ def archive_tier(session: Session, organization_id: UUID, program_id: UUID, key:
     conn = psycopg_of(session)
     _require_nothing_due(conn, old, new)
     repository.update(conn, new)
-    tier_states.stop(conn, new.id)
+    tier_renewals.end(conn, new.id)
     return new
 
 

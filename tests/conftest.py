@@ -16,7 +16,8 @@ from runtime.settings import Settings
 from tests.support.client import Tenant, new_tenant
 from tests.support.club import Club, make_club
 from tests.support.databases import make_database
-from tests.support.examples import pytest_collection_modifyitems, pytest_terminal_summary  # noqa: F401 - hooks
+from tests.support.examples import name_examples, pytest_terminal_summary  # noqa: F401 - a hook
+from tests.support.order import keep_together, long_ones_first
 from tests.support.server import serve
 from tests.support.stack import SECRET_KEY, Stack, run_stack
 
@@ -25,6 +26,15 @@ hypothesis_settings.register_profile("openscrip", deadline=None)
 # for who only wants to know whether something fails, not its smallest example
 hypothesis_settings.register_profile("unshrunk", deadline=None, phases=(Phase.explicit, Phase.generate))
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "openscrip"))
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    keep_together(item)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    name_examples(items)
+    long_ones_first(items)
 
 
 @pytest.fixture(scope="session")

@@ -51,6 +51,11 @@ def begin(conn: Connection, tier_id: UUID) -> None:
     conn.execute("UPDATE tiers SET renewed_through = %s, renewal_passes = 0 WHERE id = %s", [BEGINNING, tier_id])
 
 
+def end(conn: Connection, tier_id: UUID) -> None:
+    """Have nobody renewed any more, under the lock for changes."""
+    conn.execute("UPDATE tiers SET renewed_through = NULL WHERE id = %s", [tier_id])
+
+
 def find(conn: Connection, tier_id: UUID, settled_after_seconds: float) -> Renewal | None:
     """The renewal of an ACTIVE tier that isn't done."""
     row = conn.execute(

@@ -85,10 +85,18 @@ def _columns(standings: Collection[NewStanding]) -> list[str]:
     ]
 
 
-def stop(conn: Connection, tier_id: UUID) -> None:
-    """Let nothing of an archived tier happen by itself any more."""
-    conn.execute("UPDATE tiers SET renewed_through = NULL WHERE id = %s", [tier_id])
-    conn.execute("UPDATE tier_states SET next_due_at = NULL WHERE tier_id = %s AND next_due_at IS NOT NULL", [tier_id])
+def stop(conn: Connection, tier_id: UUID, limit: int) -> int:
+    """Let nothing of an archived tier happen by itself any more for some of its holders; for how many there was something."""
+    found = conn.execute(
+        """
+        UPDATE tier_states SET next_due_at = NULL WHERE tier_id = %s AND holder_id IN (
+            SELECT holder_id FROM tier_states WHERE tier_id = %s AND next_due_at IS NOT NULL
+            ORDER BY next_due_at, holder_id LIMIT %s
+        )
+        """,
+        [tier_id, tier_id, limit],
+    )
+    return found.rowcount
 
 
 def levels_held(conn: Connection, organization_id: UUID, holder_id: UUID, program_id: UUID | None) -> dict[str, tuple[str, int]]:

@@ -167,6 +167,18 @@ def tiers_renewing(conn: Connection) -> list[TierKey]:
     return [TierKey(*row) for row in rows]
 
 
+def tiers_stopping(conn: Connection) -> list[TierKey]:
+    """ARCHIVED tiers with rows that still name a moment."""
+    rows = conn.execute(
+        """
+        SELECT t.id, t.organization_id, t.program_id FROM tiers t WHERE t.status = 'ARCHIVED' AND EXISTS (
+            SELECT FROM tier_states s WHERE s.tier_id = t.id AND s.next_due_at IS NOT NULL
+        ) ORDER BY t.id
+        """
+    )
+    return [TierKey(*row) for row in rows]
+
+
 def find_tier(conn: Connection, tier_id: UUID) -> tuple[TierKey, str, bool] | None:
     """A tier, its key, and whether it is ACTIVE."""
     row = conn.execute(

@@ -14,7 +14,7 @@ import pytest
 
 from bench.facts import Machine
 from bench.plan import Plan, bodies, purchases
-from bench.results import Figure, PeriodEnd, Results, Run, TierTimes, percentile
+from bench.results import FanOutRun, FanOutTimes, Figure, PeriodEnd, Results, Run, TierTimes, percentile
 from bench.tiers import after_period_end
 from tests.cli.stack import ROOT
 from tests.runtime.folders import passable_folder
@@ -93,6 +93,10 @@ def check_figures(found: dict[str, Any]) -> None:
     assert redeemed["redemptions"] == 50
     assert 0 < redeemed["p50"] <= redeemed["p99"]
     assert redeemed["ratio_to_bare"] == pytest.approx(redeemed["p50"] / redeemed["bare_p50"], abs=0.01)
+    crowd = found["fan_outs"]
+    assert [(run["total"], run["events"]) for run in crowd["runs"]] == [(2000, 2000), (1000, 1000), (1000, 400)]
+    assert all(0 < run["seconds"] <= run["posted_seconds"] for run in crowd["runs"])
+    assert 0 <= (crowd["after_cancel"] or 0) <= 1000
     tiers = found["tiers"]
     assert tiers["holders"] == 250
     assert (tiers["alone"]["pages"], len(tiers["before"])) == (3, 1)
@@ -130,6 +134,17 @@ class TestResults:
         assert slow.missed() == [Figure.RULES]
         assert results_of([100.0] * 5, batch=[1.0, 1.0], scarce=[1.7, 1.7]).missed() == [Figure.SCARCE]
         assert results_of([100.0, 100.0], rules=[2.0]).share_of_batch(Figure.RULES) is None
+
+    def test_a_fan_out_that_grows_or_goes_on_is_missed(self) -> None:
+        results = results_of([1000.0, 1000.0])
+        for growth, after, missed in (
+            (99.0, 1000, []),
+            (99.0, None, []),
+            (100.0, 0, [Figure.FANOUT]),
+            (1.0, 1001, [Figure.FANOUT]),
+        ):
+            results.fan_outs = FanOutTimes(10, [FanOutRun("all", 10, 10, 1.0, 1.0, growth)], after, 1.0)
+            assert results.missed() == missed
 
     def test_period_ends_leave_room_and_memory(self) -> None:
         times = TierTimes(1000, PeriodEnd(0.5, 10, 20.0), PeriodEnd(2.0, 9, 99.0), [90.0, 100.0, 110.0], [60.0, 40.0])

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from activities.subscriptions import SubscriptionPass
+from db.repositories import evaluations as evaluation_rows
 from db.session import Database
 from domain.automations import Automation, AutomationStatus, ScheduleType, TriggerType
 from domain.errors import BadRequest
@@ -338,7 +339,10 @@ def test_a_changed_schedule_is_computed_anew(office: Office) -> None:
 
 
 # ------------------------------------------------------------------- evaluation
-def test_who_no_longer_matches_is_cancelled_and_comes_back(office: Office) -> None:
+@pytest.mark.parametrize("few", [0, 5000])
+def test_who_no_longer_matches_is_cancelled_and_comes_back(office: Office, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+    """Whether few or many have changed, who is looked at is the same."""
+    monkeypatch.setattr(evaluation_rows, "FEW_CHANGES", few)
     office.tag("a")
     made = office.subscribe("INTERVAL", interval="24h", fields={"participant_filter": VIP})
     first = office.one(made)

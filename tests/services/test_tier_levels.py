@@ -6,7 +6,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from temporalio.testing import ActivityEnvironment
 
+from activities.tiers import TierActivities
 from db.session import Database
 from runtime.ids import new_id
 from services import tier_standings, tiers
@@ -20,6 +22,14 @@ from tests.services.outbox_world import COMPLETED, endpoint, messages
 CHANGED = "participant.tier_changed"
 THRESHOLDS = {"bronze": 5, "silver": 10, "gold": 15}
 WAIT_SECONDS = 20.0
+MONTHLY = {
+    "retention": {"mode": "ACTIVITY_REFRESH", "duration": "720h"},
+    "qualification_period": {"type": "NONE", "start_month": None, "start_day": None},
+    "status_validity": {"extend_months": 0},
+    "downgrade_policy": {"mode": "DROP_ONE", "grace_days": 0, "min_level": None},
+    "counters": None,
+    "timezone": "UTC",
+}
 
 
 @pytest.fixture
@@ -43,6 +53,16 @@ def shop(lane_database: Database) -> Shop:
 def change(shop: Shop, changes: Mapping[str, Any]) -> None:
     with shop.database.session() as session:
         tiers.update_tier(session, shop.organization_id, shop.world.program_id, "club", changes)
+
+
+def renew(shop: Shop) -> None:
+    tiers.bring_up_to_date(shop.database, shop.organization_id, shop.world.program_id, "club")
+
+
+def attend(shop: Shop) -> None:
+    """What the flow of the tier does."""
+    [tier_id] = [row[0] for row in shop.fetch("SELECT id FROM tiers WHERE organization_id = %s", shop.organization_id)]
+    ActivityEnvironment().run(TierActivities(shop.database).attend_tier, tier_id)
 
 
 def archive(shop: Shop) -> None:
@@ -142,16 +162,8 @@ def test_a_change_waits_for_batches_and_leaves_none_behind(shop: Shop, to: str) 
     for _ in range(5):
         shop.send()
     [lane] = [row[0] for row in shop.fetch("SELECT DISTINCT lane FROM event_queue")]
-    lifecycle = {
-        "retention": {"mode": "ACTIVITY_REFRESH", "duration": "720h"},
-        "qualification_period": {"type": "NONE", "start_month": None, "start_day": None},
-        "status_validity": {"extend_months": 0},
-        "downgrade_policy": {"mode": "DROP_ONE", "grace_days": 0, "min_level": None},
-        "counters": None,
-        "timezone": "UTC",
-    }
     changing = threading.Thread(
-        target=archive if to == "archive" else change, args=(shop,) if to == "archive" else (shop, {"lifecycle": lifecycle})
+        target=archive if to == "archive" else change, args=(shop,) if to == "archive" else (shop, {"lifecycle": MONTHLY})
     )
     with shop.database.connection() as conn:
         process_batch(conn, lane)
@@ -160,7 +172,8 @@ def test_a_change_waits_for_batches_and_leaves_none_behind(shop: Shop, to: str) 
         assert changing.is_alive()
     changing.join(WAIT_SECONDS)
     assert not changing.is_alive()
-    tiers.bring_up_to_date(shop.database, shop.organization_id, shop.world.program_id, "club")
+    renew(shop)
+    attend(shop)
     [(level, expires_at, due_at)] = shop.fetch(
         "SELECT level_key, lifecycle_expires_at, next_due_at FROM tier_states WHERE organization_id = %s", shop.organization_id
     )
@@ -187,9 +200,21 @@ def test_lanes_assignments_and_changes_at_once(shop: Shop) -> None:
 
     def changing() -> None:
         for number in range(20):
-            change(shop, {"display_name": f"Club {number}", "levels": [{"key": "gold", "benefits": {"n": number}}]})
+            levels = [{"key": "gold", "benefits": {"n": number}}]
+            change(shop, {"display_name": f"Club {number}", "levels": levels, "lifecycle": MONTHLY if number % 2 else {}})
 
-    together([shop.drain_at_once, assigning, changing])
+    def renewing() -> None:
+        for _ in range(20):
+            renew(shop)
+
+    together([shop.drain_at_once, assigning, changing, renewing])
+    renew(shop)
     assert shop.deadlocks() == before
     assert held(shop) == last_changes(shop)
     assert set(held(shop)) == set(names)
+    left = shop.fetch(
+        "SELECT s.holder_id FROM tier_states s JOIN tiers t ON t.id = s.tier_id WHERE s.organization_id = %s AND ("
+        "s.lifecycle_number <> t.lifecycle_number OR (s.level_key IS NULL) <> (s.lifecycle_expires_at IS NULL))",
+        shop.organization_id,
+    )
+    assert left == []

@@ -22,7 +22,7 @@ from services.tiers import StepsDue
 from services.transactions import transact
 from tests.services.rule_world import make_organization, make_world
 from tests.support.ladder import Crowd, calendar_year, join, make_crowd
-from workflows.contracts_tiers import TierRetentionReport
+from workflows.contracts_tiers import TierRetentionReport, TierState
 
 MONTH = timedelta(hours=720)
 ACTIVITY = calendar_year(
@@ -237,3 +237,21 @@ class TestChange:
         assert not is_under_way(crowd)
         assert shown(crowd, who).standing.shown_expiry == at + MONTH
         assert renew(crowd) == 0
+
+    def test_what_an_archived_tier_has_left_never_happens_and_is_cleared(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tier_steps, "STOP_PAGE", 2)
+        crowd = make(database, calendar_year())
+        ids = crowd.enter([40] * 5)
+        ids_of_tier = (crowd.organization_id, crowd.program_id, "club")
+        transact(database, lambda session: tiers.archive_tier(session, *ids_of_tier))
+        end = end_after(lifecycle_of(calendar_year()), datetime.now(UTC))
+        assert {row[3] for row in rows(crowd).values()} == {end}
+        tier = TierKey(crowd.tier.id, crowd.organization_id, crowd.program_id)
+        assert tier in transact(database, lambda session: tier_steps.in_need_of_flow(session, 0))[0]
+        transact(database, lambda session: tier_steps.settle_all(session, crowd.organization_id, ids, end))
+        assert crowd.standing() == {("gold", "40"): 5}
+        assert attend(crowd).state is TierState.ARCHIVED
+        assert {row[3] for row in rows(crowd).values()} == {None}
+        assert tier not in transact(database, lambda session: tier_steps.in_need_of_flow(session, 0))[0]

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
+from temporalio.api.sdk.v1 import WorkflowMetadata
 
 from domain.timestamps import format_timestamp, parse_timestamp
 from runtime.embedded import EmbeddedPostgres, EmbeddedTemporal
@@ -290,6 +292,50 @@ def test_raised_thresholds_demote_nobody_before_the_window_says_so(years: Years)
     assert years.stand() == ("gold", years.text(1))
     years.move(years.at(1))
     assert (years.stand(), years.counter()) == (("silver", years.text(2)), "100")
+
+
+def test_the_flow_shows_what_the_definition_has_become_while_it_sleeps(years: Years) -> None:
+    """As a person sees it in the Temporal UI: requests that are refused change nothing, the others its next moment."""
+    made = years.define(calendar())
+    years.earn(1300)
+    path = f"/v1/programs/{years.club.program_id}/tiers/club"
+    flow = years.machine.client.get_workflow_handle(tier_retention_workflow_id(UUID(made["id"])), result_type=TierRetentionStatus)
+    run = years.machine.loop.run
+
+    def shows(text: str) -> bool:
+        metadata = run(flow.query("__temporal_workflow_metadata", result_type=WorkflowMetadata))
+        return text in metadata.current_details
+
+    def next_is(moment: datetime) -> bool:
+        return shows(f"**Next moment** {moment.isoformat(timespec='seconds')}")
+
+    # events move moments without telling the flow, which would look by itself in half a minute
+    run(flow.signal("wake"))
+    poll(lambda: next_is(years.at(1)))
+    for status, body in (
+        (400, {"lifecycle": calendar(downgrade_policy={"min_level": "x"})}),
+        (400, {"lifecycle": {"timezone": "UTC"}}),
+        (400, {"levels": [{"key": "gold", "qualification": points(1) | {"mode": "MOST"}}]}),
+        (409, {"levels": [{"key": "bronze", "rank": 2}], "lifecycle": {}}),
+    ):
+        years.api.call("PATCH", path, status, json=body)
+    assert years.api.get(path) == made
+    assert next_is(years.at(1))
+    june = {"type": "FIXED_YEAR", "start_month": 6, "start_day": 15}
+    years.change(lifecycle=calendar(qualification_period=june), levels=[{"key": "gold", "qualification": points(5000)}])
+    poll(lambda: next_is(years.at(0, 6, 15)))
+    years.move(years.at(0, 6, 14))
+    assert years.stand() == ("gold", years.text(0, 6, 15))
+    years.move(years.at(0, 6, 15))
+    assert (years.stand(), years.counter()) == (("silver", years.text(1, 6, 15)), "800")
+    poll(lambda: next_is(years.at(1, 6, 15)))
+    years.change(lifecycle={})
+    poll(lambda: shows("**Next moment** none is known"))
+    assert years.stand() == ("silver", None)
+    run(flow.signal("wake", {"not": "expected"}))
+    years.api.post(f"{path}/archive", {}, 200)
+    assert run(flow.result()).phase == "ended"
+    assert shows("**Tier** `club`, ARCHIVED")
 
 
 def test_a_new_lifecycle_starts_at_once_after_what_the_old_one_still_had_to_do(years: Years) -> None:

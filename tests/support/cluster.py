@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,10 +35,19 @@ class Cluster:
 
     def kill(self, name: str) -> None:
         """kill -9, then start again."""
-        child = self.children[name]
-        child.send(signal.SIGKILL)
-        child.reap(10)
+        self.strike(name)
         self.start(name)
+
+    def strike(self, *names: str) -> None:
+        """kill -9; they stay away until they are started."""
+        for name in names:
+            self.children[name].send(signal.SIGKILL)
+        for name in names:
+            self.children.pop(name).reap(10)
+
+    def wait_ready(self) -> None:
+        """Until the API serves and reaches what it needs."""
+        assert wait_until(self.is_ready, START_SECONDS, 0.1), "the API doesn't get ready"
 
     def is_ready(self) -> bool:
         with suppress(httpx.TransportError):
@@ -53,8 +62,10 @@ class Cluster:
 
 
 @contextmanager
-def run_cluster(database_url: str, temporal: EmbeddedTemporal, folder: Path, **changed: str) -> Iterator[Cluster]:
-    """Start everything, with the variables in `changed` as they are there, and wait until it serves."""
+def run_cluster(
+    database_url: str, temporal: EmbeddedTemporal, folder: Path, names: Iterable[str] = COMMANDS, **settings: str
+) -> Iterator[Cluster]:
+    """Start everything, or what is named, and wait until it serves; `settings` are environment variables."""
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENSCRIP_")} | {
         "OPENSCRIP_DATABASE_URL": database_url,
@@ -63,13 +74,13 @@ def run_cluster(database_url: str, temporal: EmbeddedTemporal, folder: Path, **c
         "OPENSCRIP_API_PORT": str(port),
         "OPENSCRIP_RATE_LIMIT": "off",
         "OPENSCRIP_DATABASE_POOL_SIZE": "8",
-        **changed,
+        **settings,
     }
     cluster = Cluster(environment, folder / "logs", f"http://127.0.0.1:{port}")
     try:
-        for name in COMMANDS:
+        for name in names:
             cluster.start(name)
-        assert wait_until(cluster.is_ready, START_SECONDS, 0.1), "the API doesn't get ready"
+        cluster.wait_ready()
         yield cluster
     finally:
         cluster.stop()

@@ -7,7 +7,7 @@ import pytest
 PROPERTY = "example"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def name_examples(items: list[pytest.Item]) -> None:
     """Let each report say which example its test is."""
     for item in items:
         for mark in item.iter_markers("example"):

@@ -29,7 +29,13 @@ from tests.workflows.timers import (
 )
 from workflows import contracts
 from workflows.contracts import DueInput, DueKind, LaneStatus, RunInput, RunState
-from workflows.contracts_automation import AutomationInput, AutomationPhase, AutomationSignal, automation_workflow_id
+from workflows.contracts_automation import (
+    AutomationInput,
+    AutomationPhase,
+    AutomationSignal,
+    SubscriptionsReport,
+    automation_workflow_id,
+)
 from workflows.contracts_clock import ClockInput
 from workflows.contracts_fulfillment import (
     AttemptReport,
@@ -223,6 +229,31 @@ async def continued_automation(environment: WorkflowEnvironment) -> WorkflowHist
             await asyncio.sleep(0.2)
         await environment.client.get_workflow_handle(name).terminate()
         return await environment.client.get_workflow_handle(name, run_id=first).fetch_history()
+
+
+async def subscribed_automation(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """Evaluates its filter page by page, sleeps to the first date, fires, is asked for an evaluation, and is archived."""
+    looks = [automation_report(trigger_type="participant_state", seconds=None, has_subscriptions=True) for _ in range(4)]
+    pages = [
+        SubscriptionsReport(looked_at=500, more=True),
+        SubscriptionsReport(looked_at=120, next_in_seconds=0.5),
+        SubscriptionsReport(events=3, next_in_seconds=3600.0),
+        SubscriptionsReport(looked_at=620, next_in_seconds=300.0),
+    ]
+    answers = Answers(automations=[*looks, automation_report(AutomationPhase.OVER, None)], subscriptions=pages)
+    async with timers.working(environment.client, answers) as queue:
+        await start_automation(environment.client, _AUTOMATION, queue=queue)
+        flow = environment.client.get_workflow_handle(automation_workflow_id(_AUTOMATION.automation_id))
+        while answers.looks < 3:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
+        await flow.signal(AutomationSignal.REFRESH)
+        while answers.looks < 4:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
+        await start_automation(environment.client, _AUTOMATION, wake=True, queue=queue)
+        await flow.result()
+        return await flow.fetch_history()
 
 
 _HOLD = HoldInput(hold_id=UUID(int=7), organization_id=UUID(int=1), program_id=UUID(int=2))
@@ -467,6 +498,7 @@ SKIPPING: dict[str, Recorder] = {
     "fulfillment_webhook": webhook_fulfillment,
     "tier_retention_archived": archived_tier,
     "automation_fired": fired_automation,
+    "automation_subscribed": subscribed_automation,
 }
 SHORT: dict[str, Recorder] = {
     "event_lane_continued": continued_lane,

@@ -83,6 +83,9 @@ def test_the_histories_show_what_matters() -> None:
     for part in ("TIMER_FIRED", "CHILD_WORKFLOW_EXECUTION_COMPLETED", "command_automation", "WORKFLOW_EXECUTION_COMPLETED"):
         assert part in text["automation_fired"], part
     assert "EXECUTION_CONTINUED_AS_NEW" in text["automation_continued"]
+    subscribed = text["automation_subscribed"]
+    for part in ("attend_subscriptions", "TIMER_FIRED", "TIMER_CANCELED", "command_automation", "WORKFLOW_EXECUTION_COMPLETED"):
+        assert part in subscribed, part
 
 
 ALTERATIONS = {
@@ -170,6 +173,20 @@ TIMER_ALTERATIONS = {
         "automation_fired",
         "            await self._sleep(report)\n",
         "            self._dirty = bool(report.failures)\n",
+    ),
+    "subscriptions_forgotten": (
+        automation,
+        "AutomationWorkflow",
+        "automation_subscribed",
+        "if report.has_subscriptions:",
+        "if report.has_subscriptions and report.failures:",
+    ),
+    "subscriptions_late": (
+        automation,
+        "AutomationWorkflow",
+        "automation_subscribed",
+        'update = {"more": done.more, "next_in_seconds": done.next_in_seconds,',
+        'update = {"more": False, "next_in_seconds": done.next_in_seconds,',
     ),
     "redemption_silent": (
         redemption,

@@ -30,6 +30,7 @@ from workflows.contracts_automation import (
     AutomationReport,
     AutomationSignal,
     CommandReport,
+    SubscriptionsReport,
 )
 from workflows.contracts_clock import ClockInput, ClockReport
 from workflows.contracts_fulfillment import AttemptReport, FulfillmentInput, FulfillmentReport, FulfillmentState
@@ -118,11 +119,13 @@ class Answers:
         attempts: Sequence[AttemptReport] = (),
         tiers: Sequence[TierRetentionReport] = (),
         automations: Sequence[AutomationReport] = (),
+        subscriptions: Sequence[SubscriptionsReport] = (),
     ) -> None:
         self._attempts = iter(attempts)
         self.looks = 0
         self.commands: list[AutomationSignal] = []
         self._automations, self._last_automation = iter(automations), automation_report()
+        self._subscriptions, self._last_subscriptions = iter(subscriptions), SubscriptionsReport()
         self.cancels = 0
         self.waited: list[bool] = []
         self._runs, self._last_run = iter(runs), run_report()
@@ -198,6 +201,12 @@ class Answers:
             return self._last_automation
 
     @activity.defn
+    def attend_subscriptions(self, _: AutomationInput) -> SubscriptionsReport:
+        with self._lock:
+            self._last_subscriptions = next(self._subscriptions, self._last_subscriptions)
+            return self._last_subscriptions
+
+    @activity.defn
     def command_automation(self, call: AutomationCommand) -> CommandReport:
         with self._lock:
             self.commands.append(call.command)
@@ -224,7 +233,7 @@ class Answers:
         events = [self.fire_due_events, self.announce_expiry, self.run_fan_out, self.cancel_fan_out]
         clock = [self.move_clock, self.wake_sleepers]
         handed = [self.attend_fulfillment, self.attend_tier]
-        automations = [self.attend_automation, self.command_automation]
+        automations = [self.attend_automation, self.attend_subscriptions, self.command_automation]
         return [self.post_due, self.attend_hold, *handed, self.reconcile_flows, *events, *clock, *automations]
 
 
