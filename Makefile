@@ -73,6 +73,10 @@ bench-tiers: .venv/.runtime ## Measure a period end of a tier with 100,000 holde
 rush: .venv/.dev ## Send 10,000 redemptions by 500 clients at a reward's last 100 units
 	OPENSCRIP_RUSH=10000x500 $(PYTEST) -s tests/e2e/test_reward_rush.py
 
+.PHONY: reports
+reports: .venv/.dev ## Time reports and pages of the journal over a million entries
+	OPENSCRIP_REPORT_ENTRIES=1000000 $(PYTEST) -s tests/api/test_report_volume.py
+
 .PHONY: year
 year: .venv/.dev ## Run a year of automations for 1,000 participants, with two outages
 	OPENSCRIP_YEAR=1000 $(PYTEST) -s tests/e2e/test_automation_year.py

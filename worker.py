@@ -19,6 +19,7 @@ from activities.due import DueActivities, HoldActivities, ReconcileActivities
 from activities.expiry_notices import NoticeActivities
 from activities.fulfillments import FulfillmentActivities
 from activities.lanes import LaneActivities, SweepActivities
+from activities.ledger_seal import SealActivities
 from activities.redemptions import RedemptionActivities
 from activities.sampling import keep_sampling
 from activities.subscriptions import SubscriptionActivities
@@ -44,9 +45,10 @@ from workflows.fulfillment import FulfillmentWorkflow
 from workflows.hold import HoldWorkflow
 from workflows.hosting import REDEMPTIONS_AT_ONCE, redemption_worker
 from workflows.lane_sweep import LaneSweepWorkflow
+from workflows.ledger_seal import LedgerSealWorkflow
 from workflows.reconcile import ReconcileWorkflow
 from workflows.schedules import ensure_schedules
-from workflows.signals import ensure_due_work
+from workflows.signals import ensure_due_work, ensure_sealing
 from workflows.tier_retention import TierRetentionWorkflow
 from workflows.webhook_endpoint import WebhookEndpointWorkflow
 from workflows.webhook_retry import WebhookRetryWorkflow
@@ -65,6 +67,11 @@ ENDPOINTS_AT_ONCE = 500
 # Webhooks are waited for, mostly: many threads, which seldom need the database and never while they wait.
 WEBHOOKS_AT_ONCE = 64
 WEBHOOK_CONNECTIONS = 4
+
+
+def activity_slots(settings: Settings) -> int:
+    """As many as the pool has connections, and one for sealing: it is always under way, and needs a connection only at times."""
+    return settings.database_pool_size + 1
 
 
 def build_worker(
@@ -91,6 +98,7 @@ def build_worker(
             ReconcileWorkflow,
             FulfillmentWorkflow,
             TierRetentionWorkflow,
+            LedgerSealWorkflow,
             ClockWorkflow,
         ],
         activities=[
@@ -107,12 +115,13 @@ def build_worker(
             HoldActivities(database).attend_hold,
             FulfillmentActivities(database).attend_fulfillment,
             TierActivities(database).attend_tier,
+            SealActivities(database).seal_ledger,
             ReconcileActivities(database, client).reconcile_flows,
             clock.move_clock,
             clock.wake_sleepers,
         ],
         activity_executor=executor,
-        max_concurrent_activities=settings.database_pool_size,
+        max_concurrent_activities=activity_slots(settings),
         max_concurrent_local_activities=DRAINS_AT_ONCE,
         workflow_runner=sandbox_runner(),
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
@@ -174,6 +183,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
     await ensure_schedules(client, timedelta(seconds=settings.sweep_seconds))
     for kind in DueKind:
         await ensure_due_work(client, kind)
+    await ensure_sealing(client)
     waker = WebhookWaker(client)
     database.after_commit = waker.note
     with (
@@ -183,7 +193,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
             Database(settings.require_database_url(), pool_size=WEBHOOK_CONNECTIONS).watched("webhooks")
         ) as outward,
         ThreadPoolExecutor(WEBHOOKS_AT_ONCE, "webhook") as callers,
-        ThreadPoolExecutor(settings.database_pool_size, "activity") as executor,
+        ThreadPoolExecutor(activity_slots(settings), "activity") as executor,
         ThreadPoolExecutor(REDEMPTIONS_AT_ONCE, "redemption") as redeemers,
     ):
         redemptions = redemption_worker(client, RedemptionActivities(database).all, redeemers, deployment_config(settings))

@@ -27,7 +27,7 @@ from services.holds import DatedHold, HoldRow
 from services.transactions import transact
 from workflows.contracts import DueKind, DueReport, ReconcileReport
 from workflows.contracts_hold import HoldInput, HoldReport, HoldState
-from workflows.signals import RPCError, ensure_due_work, start_hold
+from workflows.signals import RPCError, ensure_due_work, ensure_sealing, start_hold
 
 log = structlog.get_logger(__name__)
 
@@ -148,9 +148,10 @@ class ReconcileActivities:
 
     @activity.defn
     async def reconcile_flows(self) -> ReconcileReport:
-        """Start the due work, and the flows that ought to run: of holds near their deadline, fan-outs, fulfilments and others."""
+        """Start the due work, sealing, and the flows that ought to run: of holds near their deadline, fan-outs and others."""
         for kind in DueKind:
             await ensure_due_work(self.client, kind)
+        await ensure_sealing(self.client)
         runs = await asyncio.to_thread(self._fan_outs)
         failed = len(runs) - await start_runs(self.client, runs)
         ending = await asyncio.to_thread(self._ending)

@@ -7,7 +7,14 @@ import structlog
 
 from db.repositories import backlog
 from db.session import Database
-from runtime.metrics import LANE_BACKLOG, LANE_OLDEST_SECONDS, WEBHOOK_ENDPOINTS_BLOCKED, WEBHOOK_OLDEST_SECONDS
+from runtime.metrics import (
+    LANE_BACKLOG,
+    LANE_OLDEST_SECONDS,
+    SEALING_LAG_SECONDS,
+    UNSEALED_ENTRIES,
+    WEBHOOK_ENDPOINTS_BLOCKED,
+    WEBHOOK_OLDEST_SECONDS,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -30,9 +37,12 @@ def sample(database: Database) -> None:
     """Set the gauges to what waits now."""
     with database.connection() as conn:
         lanes, deliveries = backlog.lanes(conn, COUNTED), backlog.deliveries(conn)
+        seals = backlog.seals(conn, COUNTED)
     for each in lanes:
         LANE_BACKLOG.labels(str(each.lane)).set(each.events)
         LANE_OLDEST_SECONDS.labels(str(each.lane)).set(each.oldest_seconds)
+    UNSEALED_ENTRIES.set(seals.entries)
+    SEALING_LAG_SECONDS.set(seals.oldest_seconds)
     WEBHOOK_OLDEST_SECONDS.set(deliveries.oldest_seconds)
     for reason, count in deliveries.blocked.items():
         WEBHOOK_ENDPOINTS_BLOCKED.labels(reason).set(count)
@@ -43,4 +53,5 @@ def forget() -> None:
     LANE_BACKLOG.clear()
     LANE_OLDEST_SECONDS.clear()
     WEBHOOK_ENDPOINTS_BLOCKED.clear()
-    WEBHOOK_OLDEST_SECONDS.set(math.nan)
+    for gauge in (WEBHOOK_OLDEST_SECONDS, SEALING_LAG_SECONDS, UNSEALED_ENTRIES):
+        gauge.set(math.nan)

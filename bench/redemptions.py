@@ -44,9 +44,9 @@ DEBIT = (
     """,
     """
     INSERT INTO bare.postings (entry_id, ordinal, id, organization_id, program_id, asset_id, entity_type, entity_id,
-                               bucket, amount, account_seq, created_at)
+                               bucket, amount, account_seq, created_at, action_type)
     SELECT %(id)s, line.ordinal, gen_random_uuid(), h.organization_id, %(program)s, %(asset)s, line.type, line.entity,
-           'AVAILABLE', line.amount, line.seq, clock_timestamp()
+           'AVAILABLE', line.amount, line.seq, clock_timestamp(), 'REDEMPTION'
     FROM bare.holders h
     CROSS JOIN (VALUES (0, 'PARTICIPANT', %(participant)s::uuid, -1, %(number)s::bigint),
                        (1, 'SYSTEM_REDEMPTION', NULL, 1, NULL)) AS line (ordinal, type, entity, amount, seq)

@@ -48,7 +48,8 @@ def print_results(console: Console, results: Results) -> None:
     machine = results.machine
     console.print(
         f"{machine.cores} cores ({machine.processor}), load average {machine.load_at_start:.1f} at the start, "
-        f"{results.workers} workers, {results.deadlocks} deadlocks, books exact after every round, {results.seconds:.0f} s in all"
+        f"{results.workers} workers, {results.deadlocks} deadlocks, books exact after every round, "
+        f"everything sealed at most {results.sealing_seconds:.1f} s after it, {results.seconds:.0f} s in all"
     )
 
 

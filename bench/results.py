@@ -56,6 +56,7 @@ FAN_OUT_MEMORY, FAN_OUT_REST = 100.0, 2 * 500
 class Run:
     """One round of a figure; seconds from the first request until all of its events are posted; CPU seconds by kind.
 
+    `sealing_seconds` later their entries were sealed, too; the CPU seconds include it.
     `yardstick` is the number of the pgbench round just before it, from 0; the next one is just after it.
     """
 
@@ -64,6 +65,7 @@ class Run:
     seconds: float
     sending_seconds: float
     answer_p50_ms: float
+    sealing_seconds: float
     cpu: dict[str, float]
 
     @property
@@ -208,6 +210,11 @@ class Results:
         runs = self.runs.get(figure, [])
         return [run.rate / statistics.mean(self.pgbench_tps[run.yardstick : run.yardstick + 2]) for run in runs]
 
+    @property
+    def sealing_seconds(self) -> float:
+        """How long after the last event of a round its last entry was sealed, at most."""
+        return max((run.sealing_seconds for runs in self.runs.values() for run in runs), default=0.0)
+
     def missed(self) -> list[Figure]:
         """Figures that were measured and miss the budget of today."""
         missed = [figure for figure, budget in BUDGETS.items() if self.runs.get(figure) and self.ratio(figure) < budget.now]
@@ -256,6 +263,7 @@ class Results:
             | {"events_ratio": round(self.tiers.ratio, 3), "holders_per_second": round(self.tiers.holders_per_second, 1)},
             "shares_of_batch": {figure: self.share_of_batch(figure) for figure in SHARES},
             "deadlocks": self.deadlocks,
+            "sealing_seconds": round(self.sealing_seconds, 2),
             "missed": self.missed(),
             "seconds": round(self.seconds, 1),
         }

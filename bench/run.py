@@ -49,10 +49,11 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """A load that was carried out: its report, when all was posted, and the processor time it took."""
+    """A load that was carried out: its report, when all was posted and when sealed, and the processor time it took."""
 
     report: Report
     ended: float
+    sealed: float
     cpu: dict[str, float]
 
 
@@ -179,6 +180,7 @@ class Bench:
             drive.ended - report.began,
             report.ended - report.began,
             round(answer, 2),
+            round(drive.sealed - drive.ended, 2),
             drive.cpu,
         )
         self._results.runs.setdefault(figure, []).append(run)
@@ -262,7 +264,7 @@ class Bench:
         return drive
 
     def _drive(self, plan: Plan, arguments: tuple[str, ...], posted: Callable[[], int]) -> Drive:
-        """Prepare a load, run it, and wait until `posted` counts all its events."""
+        """Prepare a load, run it, and wait until `posted` counts all its events, and their entries are sealed."""
         folder = self._stack.settings.data_dir
         plan_file, report_file = folder / f"{plan.prefix}.json", folder / f"{plan.prefix}-report.json"
         write(plan_file, plan)
@@ -274,11 +276,12 @@ class Bench:
             go.touch()
             self._await(child, report_file.exists)
             ended = self._await_posted(plan, posted)
+            sealed = self._await_sealed(plan)
             after = facts.cpu_seconds(self._stack.pids)
         finally:
             child.stop(1.0)
         report = read_report(report_file)
-        return Drive(report, ended, facts.spent_between(before, after, report.cpu_seconds))
+        return Drive(report, ended, sealed, facts.spent_between(before, after, report.cpu_seconds))
 
     def _await(self, child: Child, ready: Callable[[], bool]) -> None:
         """Wait for a sign of a helper; ServiceError when it, or anything else, ends before."""
@@ -293,5 +296,14 @@ class Bench:
         while (count := posted()) < plan.events:
             self._stack.supervisor.check()
             deadline.check(count)
+            time.sleep(POLL_SECONDS)
+        return time.monotonic()
+
+    def _await_sealed(self, plan: Plan) -> float:
+        """Until no entry waits for its seal: what is measured leaves nothing to be done."""
+        deadline = Deadline(plan.prefix, plan.events)
+        while not self._books.is_sealed():
+            self._stack.supervisor.check()
+            deadline.check(plan.events)
             time.sleep(POLL_SECONDS)
         return time.monotonic()

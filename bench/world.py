@@ -186,6 +186,10 @@ class Books:
         statement = "SELECT count(*) FROM webhook_deliveries WHERE webhook_endpoint_id = %s AND status = 'DELIVERED'"
         return int(self._one(statement, [UUID(endpoint_id)])[0])
 
+    def is_sealed(self) -> bool:
+        """Whether every entry has its seal."""
+        return not self._one("SELECT EXISTS (SELECT 1 FROM unsealed_entries)")[0]
+
     def deadlocks(self) -> int:
         """Deadlocks of the product's database since it was made."""
         return int(self._one("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")[0])
@@ -212,4 +216,4 @@ class Deadline:
     def check(self, posted: int) -> None:
         """ServiceError when it is over."""
         if time.monotonic() > self._latest:
-            raise ServiceError(f"bench: {self._name}: only {posted} of {self._events} events are posted")
+            raise ServiceError(f"bench: {self._name}: {posted} of {self._events} events are posted, not all are sealed")

@@ -96,6 +96,27 @@ def bench(
 
 
 @app.command()
+def verify(
+    organization: Annotated[UUID | None, typer.Option(help="Only this organization, see `org list`.")] = None,
+) -> None:
+    """Verify the books offline: balances, lots, holds, budgets, stock and wallets, and the chain of hashes from its beginning."""
+    from cli.verify import run
+
+    run(organization)
+
+
+@app.command()
+def export(
+    organization: OrganizationId,
+    output: Annotated[Path | None, typer.Option(help="File to write to; default: standard output.", dir_okay=False)] = None,
+) -> None:
+    """Export the sealed journal of an organization as NDJSON, which anybody can verify (docs/ledger-format.md)."""
+    from cli.export import run
+
+    run(organization, output)
+
+
+@app.command()
 def recipe(
     name: Annotated[str | None, typer.Argument(help="Name of a recipe, or a TOML file of your own; without it the list.")] = None,
     url: Annotated[str | None, typer.Option(help="The API; default: where `up` serves it.")] = None,

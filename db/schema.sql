@@ -253,6 +253,17 @@ CREATE TABLE public.enrollments (
     updated_at timestamp with time zone NOT NULL,
     CONSTRAINT enrollments_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'FROZEN'::text, 'LOCKED'::text, 'CLOSED'::text])))
 );
+CREATE TABLE public.entry_seals (
+    organization_id uuid NOT NULL,
+    sequence_number bigint NOT NULL,
+    entry_id uuid NOT NULL,
+    previous_hash bytea NOT NULL,
+    entry_hash bytea NOT NULL,
+    sealed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT entry_seals_entry_hash_check CHECK ((length(entry_hash) = 32)),
+    CONSTRAINT entry_seals_previous_hash_check CHECK ((length(previous_hash) = 32)),
+    CONSTRAINT entry_seals_sequence_number_check CHECK ((sequence_number > 0))
+);
 CREATE TABLE public.event_identities (
     id uuid NOT NULL,
     created_at timestamp with time zone NOT NULL
@@ -514,6 +525,7 @@ CREATE TABLE public.postings (
     balance_after numeric,
     total_after numeric,
     created_at timestamp with time zone NOT NULL,
+    action_type text NOT NULL,
     CONSTRAINT postings_amount_check CHECK ((amount <> (0)::numeric)),
     CONSTRAINT postings_bucket_check CHECK ((bucket = ANY (ARRAY['AVAILABLE'::text, 'HELD'::text, 'DEFERRED'::text]))),
     CONSTRAINT postings_check CHECK (((entity_id IS NULL) = (entity_type ~~ 'SYSTEM%'::text))),
@@ -872,6 +884,13 @@ CREATE TABLE public.tiers (
     CONSTRAINT tiers_check1 CHECK (((lifecycle IS NULL) = (lifecycle_started_at IS NULL))),
     CONSTRAINT tiers_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'ARCHIVED'::text])))
 );
+CREATE TABLE public.unsealed_entries (
+    organization_id uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    entry_id uuid NOT NULL,
+    noted_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000');
 CREATE TABLE public.wallets (
     program_id uuid NOT NULL,
     asset_id uuid NOT NULL,
@@ -1023,6 +1042,8 @@ ALTER TABLE ONLY public.deployment
     ADD CONSTRAINT deployment_pkey PRIMARY KEY (singleton);
 ALTER TABLE ONLY public.enrollments
     ADD CONSTRAINT enrollments_pkey PRIMARY KEY (participant_id, program_id);
+ALTER TABLE ONLY public.entry_seals
+    ADD CONSTRAINT entry_seals_pkey PRIMARY KEY (organization_id, sequence_number);
 ALTER TABLE ONLY public.event_identities
     ADD CONSTRAINT event_identities_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.event_outcomes
@@ -1107,6 +1128,8 @@ ALTER TABLE ONLY public.tiers
     ADD CONSTRAINT tiers_key UNIQUE (program_id, key);
 ALTER TABLE ONLY public.tiers
     ADD CONSTRAINT tiers_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.unsealed_entries
+    ADD CONSTRAINT unsealed_entries_pkey PRIMARY KEY (organization_id, created_at, entry_id);
 ALTER TABLE ONLY public.wallets
     ADD CONSTRAINT wallets_pkey PRIMARY KEY (program_id, asset_id);
 ALTER TABLE ONLY public.webhook_deliveries
@@ -1137,9 +1160,11 @@ CREATE INDEX automations_flows ON public.automations USING btree (flow_at NULLS 
 CREATE INDEX automations_listed ON public.automations USING btree (program_id, created_at, id) WHERE ((source = 'api'::text) OR ((processed_at IS NULL) AND (status <> 'archived'::text)));
 CREATE UNIQUE INDEX automations_name ON public.automations USING btree (program_id, name) WHERE (source = 'api'::text);
 CREATE INDEX automations_program ON public.automations USING btree (program_id, created_at, id);
+CREATE INDEX balances_asset ON public.balances USING btree (asset_id);
 CREATE INDEX balances_due ON public.balances USING btree (next_due_at) WHERE (next_due_at IS NOT NULL);
 CREATE INDEX enrollments_changed ON public.enrollments USING brin (updated_at) WITH (pages_per_range='8', autosummarize='on');
 CREATE INDEX enrollments_program ON public.enrollments USING btree (program_id, enrolled_at, participant_id);
+CREATE UNIQUE INDEX entry_seals_entry ON public.entry_seals USING btree (entry_id);
 CREATE INDEX event_outcomes_failed ON ONLY public.event_outcomes USING btree (organization_id, program_id, created_at, event_id) WHERE (status = 'FAILED'::text);
 CREATE INDEX event_outcomes_other_organization_id_program_id_created_at__idx ON public.event_outcomes_other USING btree (organization_id, program_id, created_at, event_id) WHERE (status = 'FAILED'::text);
 CREATE UNIQUE INDEX event_queue_event ON public.event_queue USING btree (event_id);
@@ -1168,14 +1193,17 @@ CREATE INDEX journal_entries_rule ON public.journal_entries USING btree (rule_id
 CREATE INDEX journal_entries_type ON public.journal_entries USING btree (organization_id, action_type, created_at, id) WHERE (action_type <> 'CREDIT'::text);
 CREATE INDEX lots_all ON public.lots USING btree (holder_id, asset_id, created_at, id) WHERE (amount > (0)::numeric);
 CREATE INDEX lots_open ON public.lots USING btree (holder_id, asset_id, pair_program_id, created_at, id) WHERE (remaining > (0)::numeric);
+CREATE INDEX lots_schedule ON public.lots USING btree (asset_id, expires_at) INCLUDE (program_id, remaining) WHERE (remaining > (0)::numeric);
 CREATE INDEX lots_unannounced ON public.lots USING btree (asset_id, (((expires_at AT TIME ZONE 'UTC'::text))::date), holder_id) WHERE ((NOT is_announced) AND (status = ANY (ARRAY['DEFERRED'::text, 'AVAILABLE'::text])) AND (expires_at IS NOT NULL));
 CREATE INDEX participants_changed ON public.participants USING brin (updated_at) WITH (pages_per_range='8', autosummarize='on');
 CREATE INDEX participants_created ON public.participants USING btree (organization_id, created_at, id);
 CREATE UNIQUE INDEX participants_external_id ON public.participants USING btree (organization_id, external_id);
 CREATE INDEX participants_status ON public.participants USING btree (organization_id, status, created_at, id);
 CREATE INDEX postings_account ON public.postings USING btree (entity_id, asset_id, account_seq) WHERE (entity_id IS NOT NULL);
+CREATE INDEX postings_bucket ON public.postings USING btree (organization_id, bucket, created_at, entry_id) WHERE (bucket <> 'AVAILABLE'::text);
 CREATE INDEX postings_entity ON public.postings USING btree (entity_id, created_at, entry_id, ordinal) WHERE (entity_id IS NOT NULL);
 CREATE INDEX postings_pair ON public.postings USING btree (entity_id, asset_id, program_id, created_at, entry_id, ordinal) WHERE (entity_type = 'GROUP'::text);
+CREATE INDEX postings_report ON public.postings USING btree (asset_id, program_id, created_at, entry_id) INCLUDE (action_type, entity_type, entity_id, bucket, amount) WHERE (entity_id IS NOT NULL);
 CREATE INDEX program_assets_asset ON public.program_assets USING btree (asset_id, linked_at);
 CREATE INDEX programs_created ON public.programs USING btree (organization_id, created_at, id);
 CREATE INDEX programs_name ON public.programs USING btree (organization_id, name, created_at, id);
@@ -1236,6 +1264,7 @@ ALTER INDEX public.webhook_deliveries_first ATTACH PARTITION public.webhook_deli
 ALTER INDEX public.webhook_deliveries_sending ATTACH PARTITION public.webhook_deliveries_other_webhook_endpoint_id_sending_until_idx;
 ALTER INDEX public.webhook_messages_pkey ATTACH PARTITION public.webhook_messages_other_pkey;
 CREATE TRIGGER budget_periods_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.budget_periods FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+CREATE TRIGGER entry_seals_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.entry_seals FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 CREATE TRIGGER journal_entries_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.journal_entries FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 CREATE TRIGGER postings_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.postings FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 CREATE TRIGGER postings_zero_sum AFTER INSERT ON public.postings REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION public.require_zero_sum();

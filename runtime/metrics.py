@@ -39,6 +39,9 @@ RECONCILE_TIMESTAMP = Gauge("openscrip_reconcile_timestamp_seconds", "When this 
 SYSTEM_EVENTS = Counter("openscrip_system_events", "Events made by automations, by what made them", ["source"])
 DUE_ENTRIES = Counter("openscrip_due_entries", "Due entries that the background wrote")
 TIMER_CALLS = Counter("openscrip_timer_calls", "Calls that started, woke or told flows of due moments, by result", ["result"])
+ENTRIES_SEALED = Counter("openscrip_entries_sealed", "Journal entries that got their place in a chain of hashes")
+SEALING_LAG_SECONDS = Gauge("openscrip_sealing_lag_seconds", "For how long the oldest unsealed entry has waited, 0 without one")
+UNSEALED_ENTRIES = Gauge("openscrip_unsealed_entries", "Entries that wait for their seal, counted up to 10000")
 WEBHOOK_ATTEMPTS = Counter("openscrip_webhook_attempts", "Attempts to deliver messages, by what came of them", ["outcome"])
 WEBHOOK_ATTEMPT_SECONDS = Histogram("openscrip_webhook_attempt_seconds", "Duration of one attempt", buckets=(*_FAST, 15.0))
 WEBHOOK_OLDEST_SECONDS = Gauge(

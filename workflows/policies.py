@@ -84,3 +84,8 @@ WEBHOOK_ATTEMPT_TIMEOUT = timedelta(seconds=30)
 
 # An endpoint that gets nothing for this long needs no flow; the next message starts it again.
 WEBHOOK_IDLE = timedelta(minutes=10)
+
+# One call seals for about ten seconds, and finishes its round over all organizations; a worker that is killed is noticed by its
+# silence.
+SEAL_TIMEOUT = timedelta(minutes=10)
+SEAL_HEARTBEAT = timedelta(seconds=5)

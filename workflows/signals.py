@@ -25,6 +25,7 @@ from workflows.contracts_redemption import (
     redemption_workflow_id,
     reversal_workflow_id,
 )
+from workflows.contracts_seal import SEAL_WORKFLOW, SEAL_WORKFLOW_ID, SealInput
 from workflows.contracts_tiers import TIER_RETENTION_WORKFLOW, TierRetentionInput, tier_retention_workflow_id
 from workflows.policies import LANE_TASK_TIMEOUT, REDEMPTION_TASK_TIMEOUT
 
@@ -77,6 +78,21 @@ async def ensure_due_work(
         start_signal=contracts.WAKE_SIGNAL if wake else None,
         static_summary=summary,
         static_details=details,
+        rpc_timeout=SIGNAL_TIMEOUT,
+    )
+
+
+async def ensure_sealing(client: Client, *, queue: str = contracts.LEDGER_QUEUE) -> None:
+    """Start the sealing of the ledger unless it runs. Raises RPCError."""
+    await client.start_workflow(
+        SEAL_WORKFLOW,
+        SealInput(),
+        id=SEAL_WORKFLOW_ID,
+        task_queue=queue,
+        task_timeout=LANE_TASK_TIMEOUT,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        static_summary="seals the ledger",
+        static_details="Gives every journal entry its place in its organization's chain of hashes, within about a second.",
         rpc_timeout=SIGNAL_TIMEOUT,
     )
 
@@ -251,6 +267,7 @@ async def wake_hold(client: Client, hold_id: UUID) -> None:
 __all__ = [
     "RPCError",
     "ensure_due_work",
+    "ensure_sealing",
     "start_automation",
     "start_automation_run",
     "start_clock",

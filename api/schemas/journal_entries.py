@@ -137,9 +137,9 @@ def entry_body(row: EntryRow) -> dict[str, Any]:
         "rule_id": row.rule_id,
         "created_by_api_key_id": row.created_by_api_key_id,
         "reference_id": row.reference_id,
-        "sequence_number": None,
-        "previous_hash": None,
-        "entry_hash": None,
+        "sequence_number": row.sequence_number,
+        "previous_hash": row.previous_hash,
+        "entry_hash": row.entry_hash,
         "created_at": row.created_at,
         "postings": [posting_body(posting) for posting in row.postings],
     }

@@ -23,6 +23,14 @@ class DeliveryBacklog:
     blocked: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class SealBacklog:
+    """Entries that aren't sealed, counted up to a limit, and for how many seconds the oldest has waited; 0 without one."""
+
+    entries: int
+    oldest_seconds: float
+
+
 def lanes(conn: Connection, at_most: int) -> list[LaneBacklog]:
     """Every lane of the deployment."""
     rows = conn.execute(
@@ -62,3 +70,22 @@ def deliveries(conn: Connection) -> DeliveryBacklog:
         """
     ).fetchone()
     return DeliveryBacklog(max(0.0, row[0]), {"disabled": row[1], "circuit_broken": row[2], "rate_limited": row[3]})
+
+
+def seals(conn: Connection, at_most: int) -> SealBacklog:
+    """What waits for its seal; by the real clock, and of each organization only its oldest entry is looked at."""
+    row: Any = conn.execute(
+        """
+        WITH RECURSIVE oldest AS (
+            (SELECT organization_id, noted_at FROM unsealed_entries ORDER BY organization_id, created_at LIMIT 1)
+            UNION ALL
+            SELECT next.organization_id, next.noted_at FROM oldest, LATERAL (
+                SELECT organization_id, noted_at FROM unsealed_entries u WHERE u.organization_id > oldest.organization_id
+                ORDER BY organization_id, created_at LIMIT 1) AS next
+        )
+        SELECT (SELECT count(*) FROM (SELECT 1 FROM unsealed_entries LIMIT %s) AS waiting),
+               coalesce(extract(epoch FROM clock_timestamp() - min(noted_at)), 0)::float8 FROM oldest
+        """,
+        [at_most],
+    ).fetchone()
+    return SealBacklog(row[0], max(0.0, row[1]))

@@ -11,6 +11,8 @@ from psycopg.rows import class_row
 
 from db.repositories.keyset import Keyset, Slice, SortColumn
 from db.session import Connection
+from domain.ledger.accounts import Bucket
+from domain.ledger.entries import ActionType
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class PostingRow:
 
 @dataclass(slots=True)
 class EntryRow:
-    """One journal entry; its postings in the order written."""
+    """One journal entry, with its seal, if it has one, in lower-case hex; its postings in the order written."""
 
     id: UUID
     action_type: str
@@ -42,6 +44,9 @@ class EntryRow:
     rule_id: UUID | None
     created_by_api_key_id: UUID | None
     reference_id: str | None
+    sequence_number: int | None
+    previous_hash: str | None
+    entry_hash: str | None
     created_at: datetime
     postings: list[PostingRow] = field(default_factory=list)
 
@@ -87,49 +92,107 @@ _POSTING_CONDITIONS = {
 }
 _BY_POSTING = (SortColumn("p.created_at"), SortColumn("p.entry_id", "uuid"))
 _COLUMNS = """e.id, e.action_type, e.program_id, g.name AS program_name, e.description, e.event_id, e.rule_id,
-    e.created_by_api_key_id, e.reference_id, e.created_at"""
+    e.created_by_api_key_id, e.reference_id, e.created_at, s.sequence_number, encode(s.previous_hash, 'hex') AS previous_hash,
+    encode(s.entry_hash, 'hex') AS entry_hash"""
+_JOINED = "JOIN programs g ON g.id = e.program_id LEFT JOIN entry_seals s ON s.entry_id = e.id"
+
+
+# These have few entries each, by an index of their own; so has each type but the most frequent one.
+_SELECTIVE = ("event_id", "rule_id", "reference_id")
+_FREQUENT = ActionType.CREDIT
 
 
 def page(conn: Connection, organization_id: UUID, wanted: EntryFilter, keyset: Keyset) -> Slice[EntryRow]:
     """One page of the organization's entries; the keyset's columns are `e.created_at` and `e.id`."""
-    if wanted.entity_id is not None:
-        keyset = replace(keyset, columns=_BY_POSTING)
-    after, parameters = keyset.where_sql()
     names = _ENTRY_CONDITIONS | _POSTING_CONDITIONS
     given = {name: value for name in names if (value := getattr(wanted, name)) is not None}
-    about_entry = [after]
-    about_entry += [condition for name, condition in _ENTRY_CONDITIONS.items() if name in given]
-    about_posting = [condition for name, condition in _POSTING_CONDITIONS.items() if name in given]
-    if wanted.entity_id is None:
-        source, distinct = "journal_entries e", ""
-        about_entry.append("e.organization_id = %(organization)s")
-        if about_posting:
-            about_entry.append(f"EXISTS (SELECT 1 FROM postings p WHERE p.entry_id = e.id AND {' AND '.join(about_posting)})")
+    is_selective = any(name in given for name in _SELECTIVE) or given.get("action_type", _FREQUENT) != _FREQUENT
+    if "entity_id" in given or (not is_selective and given.get("bucket", Bucket.AVAILABLE) != Bucket.AVAILABLE):
+        select, parameters = _of_postings(given, keyset)
+    elif "asset_id" in given and not is_selective:
+        select, parameters = _of_asset(given, keyset)
     else:
-        # One account's entries are found by its postings, which have the times of their entries.
-        source, distinct = "postings p JOIN journal_entries e ON e.id = p.entry_id", "DISTINCT ON (p.created_at, p.entry_id)"
-        about_entry.append("p.organization_id = %(organization)s")
-        about_entry += [*about_posting, *(text.replace("e.", "p.") for name, text in _TIMES.items() if name in given)]
+        select, parameters = _of_entries(given, keyset)
     with conn.cursor(row_factory=class_row(EntryRow)) as cursor:
         # Planned for its values each time: a generic plan sorts all that a holder, a rule or a type has.
-        rows = cursor.execute(
-            f"""
-            SELECT {distinct} {_COLUMNS} FROM {source} JOIN programs g ON g.id = e.program_id
-            WHERE {" AND ".join(about_entry)} ORDER BY {keyset.order_sql()} LIMIT {keyset.fetch}
-            """,
-            parameters | given | {"organization": organization_id},
-            prepare=False,
-        ).fetchall()
+        rows = cursor.execute(select, parameters | given | {"organization": organization_id}, prepare=False).fetchall()
     cut = keyset.cut(rows, lambda row: (row.created_at, row.id))
     _add_postings(conn, cut.rows)
     return cut
+
+
+def _chosen(conditions: dict[str, str], given: dict[str, Any]) -> list[str]:
+    return [condition for name, condition in conditions.items() if name in given]
+
+
+def _met_by_a_posting(given: dict[str, Any], entry_id: str = "e.id") -> list[str]:
+    conditions = [text.replace("p.", "q.") for text in _chosen(_POSTING_CONDITIONS, given)]
+    return (
+        [f"EXISTS (SELECT 1 FROM postings q WHERE q.entry_id = {entry_id} AND {' AND '.join(conditions)})"] if conditions else []
+    )
+
+
+def _of_entries(given: dict[str, Any], keyset: Keyset) -> tuple[str, dict[str, Any]]:
+    """Entries by what they say themselves."""
+    after, parameters = keyset.where_sql()
+    conditions = [after, "e.organization_id = %(organization)s", *_chosen(_ENTRY_CONDITIONS, given), *_met_by_a_posting(given)]
+    return (
+        f"""
+        SELECT {_COLUMNS} FROM journal_entries e {_JOINED}
+        WHERE {" AND ".join(conditions)} ORDER BY {keyset.order_sql()} LIMIT {keyset.fetch}
+        """,
+        parameters,
+    )
+
+
+def _of_postings(given: dict[str, Any], keyset: Keyset) -> tuple[str, dict[str, Any]]:
+    """Entries by postings of one holder or outside AVAILABLE, which have the times of their entries."""
+    keyset = replace(keyset, columns=_BY_POSTING)
+    after, parameters = keyset.where_sql()
+    conditions = [after, "p.organization_id = %(organization)s"]
+    conditions += [*_chosen(_ENTRY_CONDITIONS, given), *_chosen(_POSTING_CONDITIONS, given)]
+    conditions += [text.replace("e.", "p.") for text in _chosen(_TIMES, given)]
+    return (
+        f"""
+        SELECT DISTINCT ON (p.created_at, p.entry_id) {_COLUMNS} FROM postings p
+        JOIN journal_entries e ON e.id = p.entry_id {_JOINED}
+        WHERE {" AND ".join(conditions)} ORDER BY {keyset.order_sql()} LIMIT {keyset.fetch}
+        """,
+        parameters,
+    )
+
+
+def _of_asset(given: dict[str, Any], keyset: Keyset) -> tuple[str, dict[str, Any]]:
+    """Entries of one asset: the latest of each program that it is linked to, and of these the latest."""
+    by_posting = replace(keyset, columns=_BY_POSTING)
+    after, parameters = by_posting.where_sql()
+    conditions = [after, "p.asset_id = l.asset_id AND p.program_id = l.program_id AND p.entity_id IS NOT NULL"]
+    # What else may be asked of these entries their postings say, too.
+    about_entry = {name: text for name, text in _ENTRY_CONDITIONS.items() if name in (*_TIMES, "action_type")}
+    conditions += [text.replace("e.", "p.") for text in _chosen(about_entry, given)]
+    if given.keys() & {"bucket", "min_amount", "max_amount"}:
+        conditions += _met_by_a_posting(given, "p.entry_id")
+    in_program = "AND l.program_id = %(program_id)s" if "program_id" in given else ""
+    return (
+        f"""
+        SELECT {_COLUMNS} FROM program_assets l
+        CROSS JOIN LATERAL (
+            SELECT DISTINCT ON (p.created_at, p.entry_id) p.entry_id FROM postings p
+            WHERE {" AND ".join(conditions)} ORDER BY {by_posting.order_sql()} LIMIT {keyset.fetch}
+        ) AS latest
+        JOIN journal_entries e ON e.id = latest.entry_id {_JOINED}
+        WHERE l.asset_id = %(asset_id)s AND l.organization_id = %(organization)s {in_program}
+        ORDER BY {keyset.order_sql()} LIMIT {keyset.fetch}
+        """,
+        parameters,
+    )
 
 
 def of_event(conn: Connection, organization_id: UUID, event_id: UUID) -> list[EntryRow]:
     """All entries that an event made, in ledger order."""
     with conn.cursor(row_factory=class_row(EntryRow)) as cursor:
         rows = cursor.execute(
-            f"SELECT {_COLUMNS} FROM journal_entries e JOIN programs g ON g.id = e.program_id"
+            f"SELECT {_COLUMNS} FROM journal_entries e {_JOINED}"
             " WHERE e.event_id = %s AND e.organization_id = %s ORDER BY e.created_at, e.id",
             [event_id, organization_id],
         ).fetchall()
@@ -141,8 +204,7 @@ def find(conn: Connection, organization_id: UUID, entry_id: UUID) -> EntryRow | 
     """One entry of the organization."""
     with conn.cursor(row_factory=class_row(EntryRow)) as cursor:
         row = cursor.execute(
-            f"SELECT {_COLUMNS} FROM journal_entries e JOIN programs g ON g.id = e.program_id"
-            " WHERE e.id = %s AND e.organization_id = %s",
+            f"SELECT {_COLUMNS} FROM journal_entries e {_JOINED} WHERE e.id = %s AND e.organization_id = %s",
             [entry_id, organization_id],
         ).fetchone()
     if row is not None:

@@ -68,8 +68,13 @@ def _upsert(table: str, keys: Sequence[str], columns: dict[str, str]) -> _Write:
     return _insert(table, columns, guard)
 
 
-_ENTRIES = _insert(
-    "journal_entries",
+# Entries are unsealed from the moment they exist: one statement says both.
+_ENTRIES = _write(
+    """
+    WITH written AS (
+        INSERT INTO journal_entries ({columns}) SELECT * FROM {arrays} RETURNING organization_id, created_at, id
+    ) INSERT INTO unsealed_entries (organization_id, created_at, entry_id) SELECT * FROM written
+    """,
     {
         "id": "uuid",
         "organization_id": "uuid",
@@ -101,6 +106,7 @@ _POSTINGS = _insert(
         "balance_after": "numeric",
         "total_after": "numeric",
         "created_at": "timestamptz",
+        "action_type": "word",
     },
 )
 _OWNED = {"id": "uuid", "organization_id": "uuid", "holder_id": "uuid", "asset_id": "uuid", "pair_program_id": "uuid"}
@@ -213,6 +219,7 @@ def _posting_rows(entry: Entry, owner: Callable[[UUID], UUID]) -> Iterable[Row]:
             posting.balance_after,
             posting.total_after,
             entry.created_at,
+            entry.action_type.value,
         )
 
 

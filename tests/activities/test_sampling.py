@@ -10,6 +10,7 @@ from activities import sampling
 from db.session import Database
 from tests.services.lane_world import Shop, make_shop
 from tests.services.outbox_world import endpoint
+from tests.support.sealing import seal_all
 
 
 @pytest.fixture
@@ -71,6 +72,22 @@ def block(shop: Shop, id_: UUID, reason: str) -> None:
     )
     sampling.sample(shop.database)
     assert gauge("openscrip_webhook_endpoints_blocked", reason=reason) == (before or 0) + 1
+
+
+def test_counts_what_waits_for_its_seal(shop: Shop) -> None:
+    seal_all(shop.database)
+    sampling.sample(shop.database)
+    assert (gauge("openscrip_unsealed_entries"), gauge("openscrip_sealing_lag_seconds")) == (0, 0)
+    shop.rule(shop.world.credit())
+    shop.send("ann")
+    shop.send("bob")
+    shop.drain_all()
+    change(shop, "UPDATE unsealed_entries SET noted_at = noted_at - interval '90 s'")
+    sampling.sample(shop.database)
+    assert gauge("openscrip_unsealed_entries") == 2
+    lag = gauge("openscrip_sealing_lag_seconds")
+    assert lag is not None
+    assert 90 <= lag < 120
 
 
 def test_forgets_what_it_can_no_longer_see(shop: Shop) -> None:

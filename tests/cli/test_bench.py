@@ -109,7 +109,7 @@ def results_of(tps: list[float], **seconds: list[float]) -> Results:
     """Rounds of 100 events each that took these seconds."""
     results = Results(Machine(2, 0.0, "any"), 2, pgbench_tps=tps)
     for name, rounds in seconds.items():
-        results.runs[Figure(name)] = [Run(n, 100, taken, taken, 1.0, {"api": 0.05}) for n, taken in enumerate(rounds)]
+        results.runs[Figure(name)] = [Run(n, 100, taken, taken, 1.0, 0.3, {"api": 0.05}) for n, taken in enumerate(rounds)]
     return results
 
 

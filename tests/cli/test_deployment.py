@@ -134,7 +134,10 @@ class TestImage:
 
 
 class TestMakefile:
-    TARGETS = "help setup up test test-fast lint types format examples bench rush mutants replay load listen lock clean"
+    TARGETS = (
+        "help setup up test test-fast lint types format examples bench bench-tiers rush reports year mutants replay load listen "
+        "lock clean"
+    )
 
     def test_help_lists_every_target(self) -> None:
         result = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True)

@@ -8,13 +8,14 @@ from uuid import UUID
 
 import psycopg
 
-from db.session import Database
+from db.session import Database, psycopg_of
 from domain.ledger.credit import credit
 from domain.ledger.entries import Origin
 from domain.ledger.moves import hold
 from domain.ledger.wallets import fund
 from runtime.ids import new_id
 from services.groups import NewMember, Role, create_group
+from services.sealing import PAGE_ENTRIES, seal_page
 from services.state import Author
 from tests.services.rule_world import World, make_organization, make_world
 from tests.support.bulk import Bulk, make_participants
@@ -48,10 +49,13 @@ class Volume:
         self.rules = [new_id() for _ in range(10)]
         with self.database.connection() as conn:
             conn.execute("UPDATE assets SET issuance_policy = 'PREFUNDED' WHERE id = %s", [self.world.pts])
+            link = "INSERT INTO program_assets (program_id, asset_id, organization_id, linked_at) VALUES (%s, %s, %s, openscrip_now())"
+            conn.execute(link, [self.other_program, self.world.cash, self.author.organization_id])
         with self.database.session() as session:
             members = [NewMember(self.whale, Role.ADMIN, "members[0]")]
             self.group = create_group(session, organization_id, "Group", members, None).id
         self._write()
+        self._seal()
         with psycopg.connect(self.database.url, autocommit=True) as owner:
             owner.execute("ANALYZE")
 
@@ -67,6 +71,15 @@ class Volume:
 
     def bulk(self, asset_id: UUID, program_id: UUID | None = None) -> Bulk:
         return Bulk(self.database, self.author.organization_id, program_id or self.world.program_id, asset_id)
+
+    def _seal(self) -> None:
+        """All but the latest one or two thousand entries."""
+        organization_id = self.author.organization_id
+        with self.database.session() as session:
+            row = psycopg_of(session).execute("SELECT count(*), openscrip_now() FROM unsealed_entries").fetchone()
+            assert row is not None
+            for _ in range(row[0] // PAGE_ENTRIES - 1):
+                assert seal_page(session, organization_id, row[1]) == PAGE_ENTRIES
 
     def _write(self) -> None:
         cash, miles, pts = self.bulk(self.world.cash), self.bulk(self.world.miles), self.bulk(self.world.pts)

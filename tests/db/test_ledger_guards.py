@@ -33,8 +33,9 @@ def write_entry(
     )
     connection.execute(
         """
-        INSERT INTO postings (entry_id, ordinal, id, organization_id, program_id, asset_id, entity_type, bucket, amount, created_at)
-        SELECT %s, ordinal, gen_random_uuid(), %s, %s, asset_id, 'SYSTEM_ISSUANCE', 'AVAILABLE', amount, now()
+        INSERT INTO postings (entry_id, ordinal, id, organization_id, program_id, asset_id, entity_type, bucket, amount, created_at,
+                              action_type)
+        SELECT %s, ordinal, gen_random_uuid(), %s, %s, asset_id, 'SYSTEM_ISSUANCE', 'AVAILABLE', amount, now(), 'CREDIT'
         FROM unnest(%s::uuid[], %s::numeric[]) WITH ORDINALITY AS line (asset_id, amount, ordinal)
         """,
         [entry, organization, program, assets, [Decimal(amount) for amount in amounts]],
@@ -61,7 +62,7 @@ class TestZeroSum:
 
 
 class TestAppendOnly:
-    @pytest.mark.parametrize("table", [*LEDGER, "budget_periods"])
+    @pytest.mark.parametrize("table", [*LEDGER, "entry_seals", "budget_periods"])
     @pytest.mark.parametrize("statement", ["UPDATE {} SET organization_id = NULL", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
     def test_owner_cannot_change_the_books(
         self, owner: psycopg.Connection[tuple[object, ...]], table: str, statement: str
@@ -70,7 +71,7 @@ class TestAppendOnly:
         with pytest.raises(psycopg.errors.RestrictViolation, match="append-only"):
             owner.execute(statement.format(table))
 
-    @pytest.mark.parametrize("table", [*LEDGER, "rule_history", "budget_periods"])
+    @pytest.mark.parametrize("table", [*LEDGER, "entry_seals", "rule_history", "budget_periods"])
     @pytest.mark.parametrize("statement", ["UPDATE {} SET organization_id = organization_id", "DELETE FROM {}", "TRUNCATE {}"])
     def test_application_has_no_right_to(self, database: Database, table: str, statement: str) -> None:
         with pytest.raises(psycopg.errors.InsufficientPrivilege), database.connection() as conn:

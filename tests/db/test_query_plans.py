@@ -21,20 +21,21 @@ from db.repositories.ledger_terms import database_now
 from db.session import Database, psycopg_of
 from domain.ledger.entries import ActionType
 from runtime.embedded import EmbeddedPostgres
-from services import activity, balances, due, group_activity, holds, journal, transfers, wallets
+from services import activity, balances, chain, due, group_activity, holds, journal, transfers, wallets
 from services.activity import Bucket, HistoryFilter, LotFilter, StatementQuery
 from services.group_activity import GroupStatementQuery, Place
 from services.journal import EntryFilter
 from services.movements import Adjustment, AdjustType, Movement
 from services.paging import Keyset, Slice
+from services.sealing import seal_page, waiting_organizations
 from services.state import Entity, EntityKind
 from services.transfers import Party, Recipient, Transfer
-from tests.db.ledger_volume import DAY, Volume
+from tests.db.ledger_volume import DAY, ONE, Volume
 from tests.support.books import assert_books
 from tests.support.databases import make_database
 from tests.support.plans import Executed, plans_of
 
-LARGE = {"balances", "lots", "postings", "journal_entries", "holds", "holders", "participants"}
+LARGE = {"balances", "lots", "postings", "journal_entries", "entry_seals", "holds", "holders", "participants"}
 BUDGET_MILLISECONDS = 10.0
 # The server plans five executions of a prepared statement for their values, and may have one plan for all from then on.
 REPETITIONS = 8
@@ -206,6 +207,16 @@ def entry(session: Session, volume: Volume) -> None:
     assert journal.get_entry(session, organization_id, row.id) == row
 
 
+def sealing_page(session: Session, volume: Volume) -> None:
+    assert waiting_organizations(session) == [volume.author.organization_id]
+    assert seal_page(session, volume.author.organization_id, clock(session), 50) == 50
+
+
+def chain_page(session: Session, volume: Volume) -> None:
+    steps = list(chain.walk(psycopg_of(session), volume.author.organization_id, after=10_000, until=10_050))
+    assert [step.fault for step in steps] == [""] * 50
+
+
 ALL_LOTS, GROUP_LOTS = of_lots(whale), of_lots(group)
 ALL_HISTORY = of_history(whale, lambda session, volume: HistoryFilter())
 GROUP_HISTORY = of_history(group, lambda session, volume: HistoryFilter())
@@ -224,6 +235,9 @@ JOURNALS: dict[str, Callable[[Session, Volume], EntryFilter]] = {
     "journal of a reference": lambda session, volume: EntryFilter(reference_id=volume.reference),
     "journal of a type": lambda session, volume: EntryFilter(action_type=ActionType.FUND),
     "journal of credits": lambda session, volume: EntryFilter(action_type=ActionType.CREDIT),
+    "journal of an asset": lambda session, volume: EntryFilter(asset_id=volume.world.cash),
+    "journal of amounts": lambda session, volume: EntryFilter(asset_id=volume.world.cash, max_amount=-ONE),
+    "journal of what is held": lambda session, volume: EntryFilter(bucket=Bucket.HELD),
     "journal of days": lambda session, volume: EntryFilter(**{name: at(session) for name, at in RECENT.items()}),
 }
 USES: dict[str, Use] = {
@@ -257,6 +271,8 @@ USES: dict[str, Use] = {
     "transfer": transfer,
     "due accounts": due_accounts,
     "an entry": entry,
+    "sealing": sealing_page,
+    "a part of the chain": chain_page,
     **{name: first(of_journal(narrowed), ENTRIES) for name, narrowed in JOURNALS.items()},
     "journal, next page": next_page(of_journal(JOURNALS["journal"]), ENTRIES),
 }

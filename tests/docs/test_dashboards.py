@@ -18,8 +18,8 @@ NAME = re.compile(r"\bopenscrip_\w+")
 SERIES = re.compile(r"(openscrip_\w+)\s*\{([^}]*)\}")
 GROUPING = re.compile(r"\bby \(([^)]*)\)")
 OF_SCRAPING = {"le", "instance", "job"}
-# Agreed names; whoever seals and checks the books exports them.
-AGREED = {"openscrip_sealing_lag_seconds": set[str](), "openscrip_invariant_violations": {"check"}}
+# Agreed names; whoever checks the books exports them.
+AGREED = {"openscrip_invariant_violations": {"check"}}
 
 
 def panels() -> Iterator[dict[str, Any]]:

@@ -269,4 +269,25 @@ DEFECTS = (
         "",
         "tests/services/test_event_simulation.py",
     ),
+    Defect(
+        "a liability doesn't wait for those who still write",
+        "db/repositories/moments.py",
+        "return bool(row[0])",
+        "return True",
+        "tests/api/routes/test_reports.py",
+    ),
+    Defect(
+        "a settle counts posting by posting",
+        "domain/reports/lines.py",
+        "BY_ENTRY = ActionType.SETTLE",
+        "BY_ENTRY = ActionType.FUND",
+        "tests/api/routes/test_reports.py",
+    ),
+    Defect(
+        "the end of a report's window is excluded",
+        "db/repositories/reports.py",
+        "WHEN p.created_at > %(to)s",
+        "WHEN p.created_at >= %(to)s",
+        "tests/api/routes/test_reports.py",
+    ),
 )

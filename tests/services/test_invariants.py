@@ -12,6 +12,7 @@ from runtime.embedded import EmbeddedPostgres
 from services.invariants import ALL, Window, violations
 from tests.services.full_books import FullBooks
 from tests.support.databases import make_database
+from tests.support.sealing import seal_all
 
 OWN = "organization_id = %(organization)s"
 HOLDER = "entity_type = 'PARTICIPANT'"
@@ -28,6 +29,7 @@ TAMPERED = {
     f"UPDATE postings SET balance_after = -1 WHERE {OWN} AND bucket = 'HELD'": {"never_negative", "running_balances"},
     f"UPDATE postings SET account_seq = NULL WHERE {OWN} AND bucket = 'HELD'": {"postings_numbered", "balances_match"},
     f"UPDATE postings SET entity_type = 'GROUP' WHERE {OWN} AND bucket = 'HELD'": {"moves_conserve", "balances_match"},
+    f"UPDATE postings SET action_type = 'DEBIT' WHERE {OWN} AND bucket = 'HELD'": {"entries_complete"},
     f"DELETE FROM postings WHERE {OWN} AND entry_id = (SELECT id FROM journal_entries WHERE {OWN} AND action_type = 'FUND')": {
         "entries_complete",
         "wallets_match",
@@ -71,6 +73,15 @@ TAMPERED = {
         AND ordinal = 0""": {"redemption_lots_match"},
     f"UPDATE rewards SET redeemed_count = redeemed_count - 1 WHERE {OWN}": {"stock_matches"},
     f"UPDATE reward_units SET units = units + 1 WHERE reward_id IN (SELECT id FROM rewards WHERE {OWN})": {"stock_matches"},
+    f"UPDATE postings SET amount = 2 * amount WHERE {OWN} AND entry_id = (SELECT id FROM journal_entries WHERE {OWN} LIMIT 1)": {
+        "hash_chain"
+    },
+    f"UPDATE journal_entries SET description = 'Gift' WHERE {OWN} AND action_type = 'FUND'": {"hash_chain"},
+    f"UPDATE entry_seals SET entry_hash = sha256('x') WHERE {OWN} AND sequence_number = 3": {"hash_chain"},
+    f"UPDATE entry_seals SET sequence_number = 99 WHERE {OWN} AND sequence_number = 3": {"hash_chain"},
+    f"DELETE FROM entry_seals WHERE {OWN} AND sequence_number > 3": {"seals_complete"},
+    f"""INSERT INTO unsealed_entries SELECT organization_id, created_at, id, now() - interval '61 s' FROM journal_entries
+        WHERE {OWN} AND action_type = 'FUND'""": {"unsealed_entries", "seals_complete"},
     f"UPDATE idempotency_keys SET program_id = organization_id WHERE {OWN}": {"keys_once"},
 }
 
@@ -83,7 +94,9 @@ def store(postgres: EmbeddedPostgres) -> Iterator[Database]:
 
 @pytest.fixture(scope="module")
 def books(store: Database) -> FullBooks:
-    return FullBooks(store)
+    made = FullBooks(store)
+    seal_all(store)
+    return made
 
 
 @pytest.fixture(scope="module")

@@ -84,9 +84,8 @@ class TestWhoHears:
 
 class TestNothingOfWhatWasRolledBack:
     def test_a_batch_that_starts_again(self, shop: Shop) -> None:
-        """The wallet is found changed at the end of the flush, after the messages were written."""
-        paying(shop)
-        shop.fund(shop.world.pts, 100)
+        """The program's state is found changed at the end of the flush, after the messages were written."""
+        shop.rule({"type": "COUNTER", "key": "n", "value": "1", "target": {"type": "PROGRAM"}})
         endpoint(shop, "*")
         event = shop.send("ann", {"points": 3})
         assert event.lane is not None
@@ -141,13 +140,13 @@ def recorded(conn: Connection, shop: Shop) -> int:
 
 
 def interrupted(conn: Connection, shop: Shop, lane: int) -> None:
-    """A batch whose wallet somebody else funds between its load and its flush."""
+    """A batch whose program somebody else counts on between its load and its flush."""
     flush = record_batch
 
     def meanwhile(*arguments: Any) -> None:
         flush(*arguments)
         assert recorded(conn, shop) == 1
-        shop.fetch("UPDATE wallets SET version = version + 1 WHERE program_id = %s RETURNING 1", shop.world.program_id)
+        shop.fetch("UPDATE program_states SET version = version + 1 WHERE program_id = %s RETURNING 1", shop.world.program_id)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batch_work, "record_batch", meanwhile)

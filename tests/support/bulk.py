@@ -51,6 +51,10 @@ class Bulk:
             yield books, database_now(conn)
             ledger.flush(conn, books)
 
+    def credit_in(self, books: Books, key: AccountKey, now: datetime) -> None:
+        """A credit of 5 in books that are open."""
+        credit(books, key, Decimal(5), now=now, origin=self.origin)
+
     def credit(self, key: AccountKey, count: int, amount: Decimal = Decimal(1), *, expires_at: timedelta | None = None) -> None:
         """So many credits, on a LOT asset so many lots."""
         with self.books([key]) as (books, now):

@@ -15,7 +15,7 @@ from uuid import UUID
 from temporalio.client import Client, WorkflowFailureError, WorkflowHistory
 from temporalio.testing import WorkflowEnvironment
 
-from tests.workflows import redeemers, servers, timers
+from tests.workflows import redeemers, sealers, servers, timers
 from tests.workflows import webhook_script as webhooks
 from tests.workflows.lanes import Queue, Script, report, wake, working
 from tests.workflows.timers import (
@@ -46,6 +46,7 @@ from workflows.contracts_fulfillment import (
     fulfillment_workflow_id,
 )
 from workflows.contracts_hold import HoldInput, HoldSignal, HoldState, hold_workflow_id
+from workflows.contracts_seal import SEAL_WORKFLOW, SealInput
 from workflows.contracts_tiers import TierRetentionInput, TierState, tier_retention_workflow_id
 from workflows.contracts_webhooks import EndpointInput, RetryInput, endpoint_workflow_id, retry_workflow_id
 from workflows.policies import LANE_IDLE, WEBHOOK_IDLE
@@ -480,6 +481,18 @@ async def webhook_retry(environment: WorkflowEnvironment) -> WorkflowHistory:
         return await flow.fetch_history()
 
 
+async def ledger_seal(environment: WorkflowEnvironment) -> WorkflowHistory:
+    """Seals until its history is long enough, and continues as new."""
+    script = sealers.Script([sealers.sealed(1000), sealers.sealed(3, unsealed=1, lag_seconds=0.2)], is_endless=True)
+    async with sealers.working(environment.client, script) as queue:
+        flow = await environment.client.start_workflow(SEAL_WORKFLOW, SealInput(), id="ledger-seal-recorded", task_queue=queue)
+        first = flow.first_execution_run_id
+        while (await environment.client.get_workflow_handle(flow.id).describe()).run_id == first:
+            await asyncio.sleep(0.05)
+        await environment.client.get_workflow_handle(flow.id).terminate()
+        return await environment.client.get_workflow_handle(flow.id, run_id=first).fetch_history()
+
+
 @asynccontextmanager
 async def _shut_down(environment: WorkflowEnvironment) -> AsyncIterator[WorkflowEnvironment]:
     try:
@@ -513,6 +526,7 @@ SHORT: dict[str, Recorder] = {
     "fulfillment_cancelled": cancelled_fulfillment,
     "fulfillment_unanswered": unanswered_fulfillment,
     "tier_retention_continued": continued_tier,
+    "ledger_seal": ledger_seal,
     "reconcile": reconciliation,
     "clock": moved_clock,
     "redemption": redemption,

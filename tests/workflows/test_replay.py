@@ -13,7 +13,18 @@ from temporalio.workflow import NondeterminismError
 from runtime.settings import Settings
 from runtime.temporal import data_converter, sandbox_runner
 from tests.workflows.record import HISTORIES
-from workflows import automation, automation_run, clock, due_work, event_lane, fulfillment, hold, redemption, tier_retention
+from workflows import (
+    automation,
+    automation_run,
+    clock,
+    due_work,
+    event_lane,
+    fulfillment,
+    hold,
+    ledger_seal,
+    redemption,
+    tier_retention,
+)
 from workflows.automation import AutomationWorkflow
 from workflows.automation_run import AutomationRunWorkflow
 from workflows.clock import ClockWorkflow
@@ -22,6 +33,7 @@ from workflows.event_lane import EventLaneWorkflow
 from workflows.fulfillment import FulfillmentWorkflow
 from workflows.hold import HoldWorkflow
 from workflows.lane_sweep import LaneSweepWorkflow
+from workflows.ledger_seal import LedgerSealWorkflow
 from workflows.reconcile import ReconcileWorkflow
 from workflows.redemption import RedemptionReversalWorkflow, RedemptionWorkflow
 from workflows.tier_retention import TierRetentionWorkflow
@@ -42,6 +54,7 @@ FLOWS = (
     RedemptionReversalWorkflow,
     FulfillmentWorkflow,
     TierRetentionWorkflow,
+    LedgerSealWorkflow,
     WebhookEndpointWorkflow,
     WebhookRetryWorkflow,
 )
@@ -73,7 +86,7 @@ def test_the_histories_show_what_matters() -> None:
     idle = text["event_lane_idle"]
     for part in ("MARKER_RECORDED", "TIMER_FIRED", "TIMER_CANCELED", "WORKFLOW_EXECUTION_SIGNALED", "EXECUTION_COMPLETED"):
         assert part in idle, part
-    for name in ("event_lane_continued", "due_work", "tier_retention_continued"):
+    for name in ("event_lane_continued", "due_work", "tier_retention_continued", "ledger_seal"):
         assert "EXECUTION_CONTINUED_AS_NEW" in text[name], name
     for name in ("due_work", "due_work_scheduled_events", "hold_expired", "tier_retention_archived"):
         for part in ("ACTIVITY_TASK_COMPLETED", "TIMER_FIRED", "TIMER_CANCELED", "WORKFLOW_EXECUTION_SIGNALED"):
@@ -244,6 +257,20 @@ TIMER_ALTERATIONS = {
         "tier_retention_archived",
         "if report.state is TierState.ARCHIVED:",
         "if report.failed:",
+    ),
+    "seal_renamed": (
+        ledger_seal,
+        "LedgerSealWorkflow",
+        "ledger_seal",
+        "            SEAL_ACTIVITY,",
+        '            "seal_everything",',
+    ),
+    "seal_endless": (
+        ledger_seal,
+        "LedgerSealWorkflow",
+        "ledger_seal",
+        "if workflow.info().is_continue_as_new_suggested():",
+        "if self._totals.entries < 0:",
     ),
     "hold_endless": (
         hold,

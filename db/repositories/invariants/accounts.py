@@ -1,11 +1,11 @@
 """Checks of what is kept for speed beside the postings: balances, wallets, lots, hold records (invariants 2, 4, 5, 6)."""
 
-from db.repositories.invariants.check import HOLDERS, Check
+from db.repositories.invariants.check import HOLDERS, QueryCheck
 
 _KEY = "holder_id, asset_id, pair_program_id"
 _SAME_KEY = "k.holder_id = {0}.holder_id AND k.asset_id = {0}.asset_id AND k.pair_program_id = {0}.pair_program_id"
 
-BALANCES_MATCH = Check(
+BALANCES_MATCH = QueryCheck(
     "balances_match",
     "every balance is the sum of its account's postings, and knows the last of them",
     f"""
@@ -24,7 +24,7 @@ BALANCES_MATCH = Check(
        OR s.last_entry_at IS DISTINCT FROM k.last_entry_at
     """,
 )
-WALLETS_MATCH = Check(
+WALLETS_MATCH = QueryCheck(
     "wallets_match",
     "every wallet is the sum of its postings, and knows the last of them",
     """
@@ -39,7 +39,7 @@ WALLETS_MATCH = Check(
        OR s.last_entry_at IS DISTINCT FROM k.last_entry_at
     """,
 )
-LOTS_MATCH = Check(
+LOTS_MATCH = QueryCheck(
     "lots_match",
     "the remainders of an account's lots make up its balances; a SIMPLE asset has none",
     f"""
@@ -59,7 +59,7 @@ LOTS_MATCH = Check(
     """,
 )
 # Lots that were split keep the time of the first, and times rise strictly along an account: so account and time name the entry.
-LOTS_CREDITED = Check(
+LOTS_CREDITED = QueryCheck(
     "lots_credited",
     "the amounts of lots that one arrival made, splits too, sum to what arrived, and all keep its program and dates",
     f"""
@@ -79,7 +79,7 @@ LOTS_CREDITED = Check(
     WHERE k.amount IS DISTINCT FROM s.amount OR k.kinds > 1
     """,
 )
-LOT_REMAINDERS = Check(
+LOT_REMAINDERS = QueryCheck(
     "lot_remainders",
     "a lot's remainder lies between nothing and its amount, and fits its status",
     """
@@ -87,7 +87,7 @@ LOT_REMAINDERS = Check(
     WHERE remaining < 0 OR remaining > amount OR (remaining = 0) <> (status IN ('CONSUMED', 'EXPIRED'))
     """,
 )
-HOLDS_MATCH = Check(
+HOLDS_MATCH = QueryCheck(
     "holds_match",
     "the remainders of an account's hold records make up HELD",
     f"""
@@ -97,7 +97,7 @@ HOLDS_MATCH = Check(
     WHERE coalesce(b.held, 0) <> coalesce(k.held, 0)
     """,
 )
-HOLDS_POSTED = Check(
+HOLDS_POSTED = QueryCheck(
     "holds_posted",
     "a hold record's amount is what its entry brought into HELD",
     """
@@ -107,7 +107,7 @@ HOLDS_POSTED = Check(
     WHERE p.amount IS DISTINCT FROM h.amount
     """,
 )
-HELD_LOTS_MATCH = Check(
+HELD_LOTS_MATCH = QueryCheck(
     "held_lots_match",
     "on LOT assets a hold record's remainder is that of the lots it holds",
     """

@@ -18,14 +18,20 @@ PAIR = f"CASE WHEN entity_type = 'GROUP' THEN program_id ELSE '{NIL}'::uuid END"
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`holds` says what is true of sound books; each row of the query is something that breaks it.
+    """`holds` says what is true of sound books."""
+
+    name: str
+    holds: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueryCheck(Check):
+    """Each row of the query is something that breaks the check.
 
     The query reads what `_SOURCES` names as if nothing else existed: rows of one organization and, in a window, of what the
     window touches. Its rows have plain column names.
     """
 
-    name: str
-    holds: str
     query: str
 
 
@@ -58,6 +64,8 @@ _SOURCES = """
     redemptions AS NOT MATERIALIZED (SELECT * FROM redemptions {own} {redemption_touched}),
     rewards AS NOT MATERIALIZED (SELECT * FROM rewards {own} {reward_touched}),
     rule_budgets AS NOT MATERIALIZED (SELECT * FROM rule_budgets {own} {rule_touched}),
+    entry_seals AS NOT MATERIALIZED (SELECT * FROM entry_seals {own} {of_entries}),
+    unsealed_entries AS NOT MATERIALIZED (SELECT * FROM unsealed_entries {own}),
     idempotency_keys AS NOT MATERIALIZED (SELECT * FROM idempotency_keys {own} {in_window}),
     assets AS NOT MATERIALIZED (SELECT * FROM assets {own})
 """
@@ -84,7 +92,7 @@ _WHOLE_SOURCE, _WINDOW_SOURCE = _source({}), _source(_WINDOW)
 
 
 def breaches(
-    conn: Connection, organization_id: UUID, check: Check, window: Window | None = None, limit: int = 5
+    conn: Connection, organization_id: UUID, check: QueryCheck, window: Window | None = None, limit: int = 5
 ) -> list[dict[str, Any]]:
     """The first rows that break a check in an organization, by column name; without a window in everything it has."""
     statement, parameters = _statement(organization_id, f"SELECT * FROM ({check.query}) AS wrong LIMIT {limit}", window)
@@ -92,7 +100,7 @@ def breaches(
         return cursor.execute(statement, parameters, prepare=False).fetchall()
 
 
-def count(conn: Connection, organization_id: UUID, check: Check, window: Window | None = None) -> int:
+def count(conn: Connection, organization_id: UUID, check: QueryCheck, window: Window | None = None) -> int:
     """How many rows break a check in an organization."""
     statement, parameters = _statement(organization_id, f"SELECT count(*) FROM ({check.query}) AS wrong", window)
     row = conn.execute(statement, parameters, prepare=False).fetchone()

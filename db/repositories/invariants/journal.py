@@ -1,29 +1,30 @@
 """Checks of entries and postings by themselves (ledger.md, invariants 1, 2, 3, 11)."""
 
-from db.repositories.invariants.check import HOLDERS, Check
+from db.repositories.invariants.check import HOLDERS, QueryCheck
 
 _ACCOUNT = "PARTITION BY entity_id, asset_id, pair_program_id"
 
-POSTINGS_BALANCED = Check(
+POSTINGS_BALANCED = QueryCheck(
     "postings_balanced",
     "each entry sums to zero per asset",
     "SELECT entry_id, asset_id, sum(amount) AS excess FROM postings GROUP BY entry_id, asset_id HAVING sum(amount) <> 0",
 )
-VALUE_CONSERVATION = Check(
+VALUE_CONSERVATION = QueryCheck(
     "value_conservation",
     "all accounts of an asset sum to zero",
     "SELECT asset_id, sum(amount) AS excess FROM postings GROUP BY asset_id HAVING sum(amount) <> 0",
 )
-ENTRIES_COMPLETE = Check(
+ENTRIES_COMPLETE = QueryCheck(
     "entries_complete",
-    "each entry has postings, and each posting an entry of its organization, program and time",
+    "each entry has postings, and each posting an entry of its organization, program, time and type",
     """
     SELECT coalesce(e.id, p.entry_id) AS entry_id, p.id AS posting_id, e.created_at, p.created_at AS posting_created_at
     FROM journal_entries e FULL JOIN postings p ON p.entry_id = e.id
     WHERE p.id IS NULL OR e.id IS NULL OR p.created_at <> e.created_at OR p.program_id <> e.program_id
+       OR p.action_type <> e.action_type
     """,
 )
-AMOUNTS_SCALED = Check(
+AMOUNTS_SCALED = QueryCheck(
     "amounts_scaled",
     "no posting has more decimals than its asset",
     """
@@ -31,7 +32,7 @@ AMOUNTS_SCALED = Check(
     WHERE a.id IS NULL OR p.amount <> round(p.amount, a.scale)
     """,
 )
-RUNNING_BALANCES = Check(
+RUNNING_BALANCES = QueryCheck(
     "running_balances",
     "each posting's running balances and number follow from those before on its account",
     f"""
@@ -46,7 +47,7 @@ RUNNING_BALANCES = Check(
     ORDER BY account_seq
     """,
 )
-POSTINGS_NUMBERED = Check(
+POSTINGS_NUMBERED = QueryCheck(
     "postings_numbered",
     "postings of holders and wallets, and only they, have a number and running balances",
     f"""
@@ -55,7 +56,7 @@ POSTINGS_NUMBERED = Check(
        OR (account_seq IS NULL) <> (balance_after IS NULL) OR (account_seq IS NULL) <> (total_after IS NULL)
     """,
 )
-NEVER_NEGATIVE = Check(
+NEVER_NEGATIVE = QueryCheck(
     "never_negative",
     "wallets, HELD and DEFERRED are never below zero",
     """
@@ -63,7 +64,7 @@ NEVER_NEGATIVE = Check(
     WHERE balance_after < 0 AND (entity_type = 'PROGRAM' OR bucket <> 'AVAILABLE')
     """,
 )
-TIMES_RISE = Check(
+TIMES_RISE = QueryCheck(
     "times_rise",
     "times rise strictly along each account",
     f"""
@@ -73,7 +74,7 @@ TIMES_RISE = Check(
     ) AS line WHERE entry_id <> before AND created_at <= earlier
     """,
 )
-MOVES_CONSERVE = Check(
+MOVES_CONSERVE = QueryCheck(
     "moves_conserve",
     "moves between buckets leave what each holder has; a void, settle or transfer what all have together",
     f"""

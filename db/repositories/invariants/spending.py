@@ -1,8 +1,8 @@
 """Checks of budgets, redemptions, stock and idempotency keys against the journal (invariants 8 and 9)."""
 
-from db.repositories.invariants.check import HOLDERS, Check
+from db.repositories.invariants.check import HOLDERS, QueryCheck
 
-BUDGETS_MATCH = Check(
+BUDGETS_MATCH = QueryCheck(
     "budgets_match",
     "what is consumed of a budget is what its rule credited since its period began",
     f"""
@@ -18,7 +18,7 @@ BUDGETS_MATCH = Check(
     WHERE consumed <> issued OR period_started_at IS DISTINCT FROM began
     """,
 )
-REVERSALS_MATCH = Check(
+REVERSALS_MATCH = QueryCheck(
     "reversals_match",
     "what was reversed of a redemption is the sum of its reversals, and not more than it",
     """
@@ -30,7 +30,7 @@ REVERSALS_MATCH = Check(
         OR coalesce(r.reversed_quantity, 0) <> coalesce(sum(v.quantity), 0) OR r.reversed_quantity > r.quantity
     """,
 )
-REDEMPTION_LOTS_MATCH = Check(
+REDEMPTION_LOTS_MATCH = QueryCheck(
     "redemption_lots_match",
     "what lots gave to a redemption is its amount; what they got back was reversed, and no lot got more than it gave",
     """
@@ -41,7 +41,7 @@ REDEMPTION_LOTS_MATCH = Check(
         OR (a.inventory_mode = 'LOT') <> (count(o.lot_id) > 0) OR bool_or(o.restored > o.amount)
     """,
 )
-REDEMPTIONS_POSTED = Check(
+REDEMPTIONS_POSTED = QueryCheck(
     "redemptions_posted",
     "each redemption and reversal is one entry that says the same of the participant",
     """
@@ -62,7 +62,7 @@ REDEMPTIONS_POSTED = Check(
     GROUP BY e.id HAVING count(m.id) <> 1
     """,
 )
-STOCK_MATCHES = Check(
+STOCK_MATCHES = QueryCheck(
     "stock_matches",
     "what is counted of a reward, in all and of each participant, is what was redeemed of it minus what was reversed",
     """
@@ -80,7 +80,7 @@ STOCK_MATCHES = Check(
     GROUP BY w.id, w.redeemed_count HAVING w.redeemed_count <> coalesce(sum(t.units), 0)
     """,
 )
-KEYS_ONCE = Check(
+KEYS_ONCE = QueryCheck(
     "keys_once",
     "each idempotency key names an entry of its own, made in its program",
     """

@@ -1,0 +1,247 @@
+"""What reports sum: holders' postings, straight from the index `postings_report` (reporting.md).
+
+Everything is asked of pairs of an asset and a program of one organization; every entry's asset is linked to its program.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import IntEnum
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from db.repositories.keyset import Keyset, Slice
+from db.session import Connection
+from domain.ledger.accounts import NIL, Bucket, EntityType
+from domain.reports.lines import BY_ENTRY, HOLDERS, Change
+
+_KINDS = ", ".join(f"'{kind}'" for kind in HOLDERS)
+OF_HOLDERS = f"p.entity_id IS NOT NULL AND p.entity_type IN ({_KINDS})"
+
+
+class Period(IntEnum):
+    """Where a posting lies by a window; without a window everything is WITHIN."""
+
+    BEFORE = 0
+    WITHIN = 1
+    AFTER = 2
+
+
+@dataclass(frozen=True, slots=True)
+class AssetRow:
+    """An asset as reports name it."""
+
+    asset_id: UUID
+    asset_name: str
+    asset_symbol: str
+    scale: int
+
+
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    """An asset in a program, as reports name them; of one bucket where there are rows for each."""
+
+    asset_id: UUID
+    asset_name: str
+    asset_symbol: str
+    program_id: UUID
+    program_name: str
+    scale: int
+    bucket: str | None
+
+    @property
+    def pair(self) -> "Pair":
+        """Whose figures the row has."""
+        return Pair(self.asset_id, self.program_id)
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        """Where it stands in the order of the rows."""
+        last = () if self.bucket is None else (self.bucket,)
+        return (self.asset_symbol, self.program_name, self.asset_id, self.program_id, *last)
+
+
+class Pair(NamedTuple):
+    """An asset in a program."""
+
+    asset_id: UUID
+    program_id: UUID
+
+
+class Movement(NamedTuple):
+    """What entries of one type changed in one direction, in one period."""
+
+    period: Period
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class ReportScope:
+    """What a report is narrowed to."""
+
+    program_id: UUID | None = None
+    asset_id: UUID | None = None
+
+
+def page_of_assets(conn: Connection, organization_id: UUID, program_id: UUID | None, keyset: Keyset) -> Slice[AssetRow]:
+    """One page of the organization's assets, or of those linked to a program."""
+    after, parameters = keyset.where_sql()
+    linked = "TRUE"
+    if program_id is not None:
+        linked = "EXISTS (SELECT 1 FROM program_assets l WHERE l.program_id = %(program)s AND l.asset_id = a.id)"
+    with conn.cursor(row_factory=class_row(AssetRow)) as cursor:
+        rows = cursor.execute(
+            f"""
+            SELECT a.id AS asset_id, a.name AS asset_name, a.symbol AS asset_symbol, a.scale FROM assets a
+            WHERE a.organization_id = %(organization)s AND {linked} AND {after}
+            ORDER BY {keyset.order_sql()} LIMIT {keyset.fetch}
+            """,
+            parameters | {"organization": organization_id, "program": program_id},
+        ).fetchall()
+    return keyset.cut(rows, lambda row: (row.asset_symbol, row.asset_id))
+
+
+def assets_of(conn: Connection, organization_id: UUID, program_ids: Sequence[UUID]) -> list[UUID]:
+    """The assets that are linked to any of these programs."""
+    rows = conn.execute(
+        "SELECT DISTINCT asset_id FROM program_assets WHERE program_id = ANY(%s) AND organization_id = %s",
+        [list(program_ids), organization_id],
+    )
+    return [row[0] for row in rows]
+
+
+# Every entry has a posting that isn't on a SYSTEM account.
+_HAS_ENTRY = """EXISTS (SELECT 1 FROM postings p WHERE p.asset_id = l.asset_id AND p.program_id = l.program_id
+    AND p.entity_id IS NOT NULL AND p.created_at <= %(until)s)"""
+_PAIR_COLUMNS = """a.id AS asset_id, a.name AS asset_name, a.symbol AS asset_symbol, g.id AS program_id, g.name AS program_name,
+    a.scale"""
+
+
+_EACH_BUCKET = ", ".join(f"('{bucket}')" for bucket in Bucket)
+_BUCKETS = f"CROSS JOIN (VALUES {_EACH_BUCKET}) AS b (bucket)"
+
+
+def page_of_pairs(
+    conn: Connection, organization_id: UUID, scope: ReportScope, until: datetime, keyset: Keyset, *, by_bucket: bool = False
+) -> Slice[PairRow]:
+    """One page of the assets and programs with an entry at or before `until`; `by_bucket`: of each, three rows."""
+    after, parameters = keyset.where_sql()
+    narrowed = {"l.program_id = %(program)s": scope.program_id, "l.asset_id = %(asset)s": scope.asset_id}
+    conditions = [after, *(condition for condition, value in narrowed.items() if value is not None)]
+    given = {"organization": organization_id, "program": scope.program_id, "asset": scope.asset_id, "until": until}
+    with conn.cursor(row_factory=class_row(PairRow)) as cursor:
+        rows = cursor.execute(
+            f"""
+            SELECT {_PAIR_COLUMNS}, {"b.bucket" if by_bucket else "NULL AS bucket"} FROM program_assets l
+            JOIN assets a ON a.id = l.asset_id JOIN programs g ON g.id = l.program_id {_BUCKETS if by_bucket else ""}
+            WHERE a.organization_id = %(organization)s AND g.organization_id = %(organization)s
+              AND {" AND ".join(conditions)} AND {_HAS_ENTRY}
+            ORDER BY {keyset.order_sql()} LIMIT {keyset.fetch}
+            """,
+            parameters | given,
+        ).fetchall()
+    return keyset.cut(rows, lambda row: row.place)
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Which postings are summed: of these assets, in these programs or in all, at or before `until`."""
+
+    organization_id: UUID
+    asset_ids: Sequence[UUID]
+    program_ids: Sequence[UUID] | None = None
+    until: datetime | None = None
+
+    @property
+    def condition(self) -> str:
+        """The condition on `postings p`; assets of others are none of the organization's."""
+        conditions = [
+            "p.asset_id = ANY(ARRAY(SELECT id FROM assets WHERE id = ANY(%(assets)s) AND organization_id = %(organization)s))",
+            OF_HOLDERS,
+        ]
+        conditions += [] if self.program_ids is None else ["p.program_id = ANY(%(programs)s)"]
+        conditions += [] if self.until is None else ["p.created_at <= %(until)s"]
+        return " AND ".join(conditions)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The values of the condition."""
+        programs = None if self.program_ids is None else list(self.program_ids)
+        given = {"organization": self.organization_id, "assets": list(self.asset_ids), "programs": programs, "until": self.until}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+def movements(
+    conn: Connection, wanted: Sums, from_: datetime | None = None, to: datetime | None = None
+) -> dict[Pair, list[Movement]]:
+    """What holders' postings sum to by period, type of entry, and direction.
+
+    A SETTLE is summed by entry first: whether it is issue or return is told by what it changes in all.
+    """
+    bounds = {
+        f"WHEN p.created_at < %(from)s THEN {Period.BEFORE:d}": from_,
+        f"WHEN p.created_at > %(to)s THEN {Period.AFTER:d}": to,
+    }
+    cases = [case for case, bound in bounds.items() if bound is not None]
+    period = f"CASE {' '.join(cases)} ELSE {Period.WITHIN:d} END" if cases else f"{Period.WITHIN:d}"
+    rows = conn.execute(
+        f"""
+        SELECT asset_id, program_id, period, action_type, sum(amount) FROM (
+            SELECT p.asset_id, p.program_id, {period} AS period, p.action_type,
+                   CASE WHEN p.action_type = '{BY_ENTRY}' THEN p.entry_id END AS entry,
+                   CASE WHEN p.action_type <> '{BY_ENTRY}' THEN p.amount > 0 END AS gains, sum(p.amount) AS amount
+            FROM postings p WHERE {wanted.condition} GROUP BY 1, 2, 3, 4, 5, 6
+        ) AS summed GROUP BY asset_id, program_id, period, action_type, amount > 0
+        """,
+        wanted.parameters | {"from": from_, "to": to},
+        prepare=False,
+    )
+    found: dict[Pair, list[Movement]] = defaultdict(list)
+    for asset_id, program_id, of_period, action_type, amount in rows:
+        found[Pair(asset_id, program_id)].append(Movement(Period(of_period), Change(action_type, amount)))
+    return found
+
+
+def outstanding(conn: Connection, wanted: Sums) -> dict[tuple[Pair, str], Decimal]:
+    """What holders have of each asset, by program and bucket."""
+    rows = conn.execute(
+        f"""
+        SELECT p.asset_id, p.program_id, p.bucket, sum(p.amount) FROM postings p WHERE {wanted.condition}
+        GROUP BY p.asset_id, p.program_id, p.bucket
+        """,
+        wanted.parameters,
+        prepare=False,
+    )
+    return {(Pair(asset_id, program_id), bucket): amount for asset_id, program_id, bucket, amount in rows}
+
+
+def participants_with_value(conn: Connection, wanted: Sums) -> dict[UUID, int]:
+    """How many participants' postings don't sum to zero, by asset.
+
+    Over all programs that is told by their balances, which are written with the postings.
+    """
+    if wanted.program_ids is None:
+        rows = conn.execute(
+            """
+            SELECT asset_id, count(*) FROM balances WHERE asset_id = ANY(%(assets)s) AND organization_id = %(organization)s
+              AND program_id = %(nil)s AND available + held + deferred <> 0 GROUP BY asset_id
+            """,
+            wanted.parameters | {"nil": NIL},
+        )
+    else:
+        rows = conn.execute(
+            f"""
+            SELECT asset_id, count(*) FROM (
+                SELECT p.asset_id, p.entity_id FROM postings p
+                WHERE {wanted.condition} AND p.entity_type = '{EntityType.PARTICIPANT}'
+                GROUP BY p.asset_id, p.entity_id HAVING sum(p.amount) <> 0
+            ) AS owners GROUP BY asset_id
+            """,
+            wanted.parameters,
+            prepare=False,
+        )
+    return dict(rows.fetchall())
