@@ -19,7 +19,7 @@ from db.repositories import processing as rows
 from db.repositories.webhook_sending import EndpointKey, due_endpoints
 from db.session import Connection, Database
 from runtime.metrics import EVENT_BATCH_SECONDS, EVENT_BATCH_SIZE, EVENT_LAG_SECONDS, EVENT_POSTED_SECONDS, EVENTS_PROCESSED
-from runtime.tracing import span
+from runtime.tracing import note
 from services.processing import BATCH_EVENTS, Batch, Locks, StartAgain, give_up_or_postpone, process_batch
 from services.transactions import is_transient
 from workflows.contracts import DrainInput, DrainReport, SweepReport
@@ -88,7 +88,8 @@ class LaneActivities:
         locks = Locks()
         for _ in range(CONFLICT_RETRIES):
             try:
-                with span("lane batch", lane=lane), self.database.connection() as conn:
+                with self.database.connection("lane batch") as conn:
+                    note(lane=lane)
                     batch = _alone(conn, lane, locks) if limit == 1 else process_batch(conn, lane, limit=limit, locks=locks)
                 return batch.committed()
             except StartAgain as late:

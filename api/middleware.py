@@ -55,6 +55,8 @@ class Gate:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                # the span of the request ends with the answer's last part, before this returns
+                name_request(*_series_of(scope, status), request_id=request_id)
                 message["headers"] = [*message.get("headers", ()), *extra]
             await send(message)
 
@@ -64,7 +66,9 @@ class Gate:
                 scope["state"]["principal"] = await admit(headers, state.keys, state.turnstile, extra)
             await self.app(scope, receive, answer)
         except ClientDisconnect:
-            status = status or 499
+            if not status:
+                status = 499
+                name_request(*_series_of(scope, status), request_id=request_id)
         except Exception as error:
             if status:
                 raise
@@ -81,15 +85,20 @@ def _request_id(headers: dict[bytes, bytes]) -> str:
 
 
 def _observe(scope: Scope, status: int, seconds: float) -> None:
+    series = _series_of(scope, status)
+    found = _series.get(series)
+    if found is None:
+        method, path, _ = series
+        found = _series[series] = _SECONDS.labels(method, path, str(status))
+    found.observe(seconds)
+
+
+def _series_of(scope: Scope, status: int) -> tuple[str, str, int]:
+    """Method, route and status: what requests are counted and traced by."""
     route = scope.get("route")
     path = route.path if route is not None else "none"
     method = scope["method"] if scope["method"] in _METHODS else "other"
-    series = (method, path, status)
-    found = _series.get(series)
-    if found is None:
-        found = _series[series] = _SECONDS.labels(method, path, str(status))
-    found.observe(seconds)
-    name_request(method, path, status, request_id=scope["state"]["request_id"])
+    return method, path, status
 
 
 class _Node:

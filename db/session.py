@@ -118,9 +118,9 @@ class Database:
             yield session
 
     @contextmanager
-    def connection(self) -> Iterator[Connection]:
-        """A bare psycopg connection in one transaction, for set-based hot paths; same pool, same commit rule."""
-        with self._telling(), tracing.span("transaction"), self.engine.begin() as connection:
+    def connection(self, name: str = "transaction") -> Iterator[Connection]:
+        """A bare psycopg connection in one transaction, for set-based hot paths; same pool, same commit rule; `name`: its span's."""
+        with self._telling(), tracing.span(name), self.engine.begin() as connection:
             yield cast("Connection", connection.connection.driver_connection)
 
     def watched(self, name: str) -> "Database":

@@ -21,6 +21,8 @@ VALUES_TEXT = re.compile(r"^(\s*(?:DETAIL|CONTEXT):|.*\binvalid input (?:syntax|
 ROUTED = ("uvicorn", "uvicorn.error", "uvicorn.access", "temporalio", "alembic", "sqlalchemy")
 # The last one would show rows of the database, too.
 QUIET = ("httpx", "httpcore", "uvicorn.access", "alembic", "sqlalchemy")
+# At DEBUG these tell what flows and activities are given.
+TALKATIVE = ("temporalio",)
 
 
 def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
@@ -86,6 +88,8 @@ def _route_libraries() -> None:
         logger.propagate = True
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
     logging.captureWarnings(capture=True)
 
 

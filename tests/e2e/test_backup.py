@@ -67,7 +67,7 @@ class Before:
         hooks.wait_for(1)
         soon = (datetime.now(UTC) + SOON).isoformat()
         Diary(self.club).one_time(soon, participant_id=ann, payload={"type": "gift"}, event_name="gift")
-        self.shop.hold("USD", "30.00", expires_at=soon, reference_id="table 5")
+        self.shop.hold("USD", "30.00", expires_at=soon, reference_id="table-5")
         assert (self.club.balance("ann"), self.shop.balance("USD")) == ("50", "65.00/30.00/0.00")
 
     def moved_to(self, stack: Stack) -> None:

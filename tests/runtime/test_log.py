@@ -73,24 +73,26 @@ def test_tracebacks_are_kept_without_their_credentials(stream: io.StringIO) -> N
 
 def test_what_postgres_says_of_values_is_hidden(stream: io.StringIO, database: Database) -> None:
     log = structlog.get_logger("openscrip.test")
+    # not in the lines that tracebacks quote
+    person, name = "private-person", "private-name"
     try:
         with database.session() as session:
-            session.execute(text("SELECT cast(:name AS text) || CAST(:name AS integer)"), {"name": "private-person"})
+            session.execute(text("SELECT cast(:name AS text) || CAST(:name AS integer)"), {"name": person})
     except DBAPIError as error:
-        assert "private-person" in str(error)
+        assert person in str(error)
         log.exception("failed")
     try:
         with database.connection() as conn:
             conn.execute("CREATE TEMP TABLE people (name text UNIQUE) ON COMMIT DROP")
-            conn.execute("INSERT INTO people VALUES ('private-name'), (%s)", ["private-name"])
+            conn.execute("INSERT INTO people VALUES (%s), (%s)", [name, name])
     except psycopg.errors.UniqueViolation as error:
-        assert "private-name" in str(error)
+        assert name in str(error)
         log.exception("failed")
     written = lines(stream, "openscrip.test")
     assert "SQL parameters hidden" in written[0]["exception"]
-    assert "private-person" not in stream.getvalue()
     assert "DETAIL: [hidden]" in written[1]["exception"]
-    assert "(name)=(" not in stream.getvalue()
+    assert person not in stream.getvalue()
+    assert name not in stream.getvalue()
 
 
 def test_lines_name_the_trace_only_where_there_is_one(stream: io.StringIO) -> None:
