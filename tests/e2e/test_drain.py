@@ -131,7 +131,9 @@ def cluster(url: str, tmp_path: Path) -> Iterator[Cluster]:
 def second_api(cluster: Cluster) -> str:
     """Start another API on a port of its own."""
     port = free_port()
-    with_port = Cluster(cluster.environment | {"OPENSCRIP_API_PORT": str(port)}, cluster.logs / "api-2", f"http://127.0.0.1:{port}")
+    with_port = Cluster(
+        cluster.environment | {"OPENSCRIP_API_PORT": str(port)}, cluster.logs / "api-2", f"http://127.0.0.1:{port}"
+    )
     with_port.start("api")
     cluster.children["api-2"] = with_port.children["api"]
     assert wait_until(with_port.is_ready, 60, 0.1)
