@@ -77,6 +77,14 @@ rush: .venv/.dev ## Send 10,000 redemptions by 500 clients at a reward's last 10
 reports: .venv/.dev ## Time reports and pages of the journal over a million entries
 	OPENSCRIP_REPORT_ENTRIES=1000000 $(PYTEST) -s tests/api/test_report_volume.py
 
+.PHONY: chaos
+chaos: .venv/.dev ## Break processes and connections under load, then judge the books: SEED=7 MINUTES=2
+	$(PY) -m chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+
+.PHONY: fuzz
+fuzz: .venv/.dev ## Send 1,000 made-up requests at every operation (OPENSCRIP_FUZZ_SEED, _EXAMPLES, _PHASES, _PATHS)
+	OPENSCRIP_FUZZ=1 $(PYTEST) -s tests/api/surface/test_fuzz.py
+
 .PHONY: year
 year: .venv/.dev ## Run a year of automations for 1,000 participants, with two outages
 	OPENSCRIP_YEAR=1000 $(PYTEST) -s tests/e2e/test_automation_year.py
@@ -84,6 +92,10 @@ year: .venv/.dev ## Run a year of automations for 1,000 participants, with two o
 .PHONY: mutants
 mutants: .venv/.dev ## Seed deliberate defects one by one and see that the tests notice each
 	$(PY) -m tests.mutants.run --jobs $(JOBS)
+
+.PHONY: crashes
+crashes: .venv/.dev ## Kill APIs and workers right before and after every kind of commit
+	OPENSCRIP_CRASHES=all $(PYTEST) tests/faults tests/workflows/test_killed_api.py
 
 .PHONY: load
 load: .venv/.runtime ## Send load to a running stack

@@ -14,10 +14,12 @@ from temporalio.worker import Worker
 
 from activities.automation_flows import AutomationActivities
 from activities.automations import FanOutActivities, ScheduledActivities
+from activities.books import BooksActivities
 from activities.clock import ClockActivities
 from activities.due import DueActivities, HoldActivities, ReconcileActivities
 from activities.expiry_notices import NoticeActivities
 from activities.fulfillments import FulfillmentActivities
+from activities.keeping import Keeper
 from activities.lanes import LaneActivities, SweepActivities
 from activities.ledger_seal import SealActivities
 from activities.redemptions import RedemptionActivities
@@ -31,14 +33,14 @@ from db.session import Database
 from runtime.log import configure_logging, warn_without_secret_key
 from runtime.metrics import serve_metrics
 from runtime.settings import Settings, SettingsError, get_settings
-from runtime.temporal import connect, deployment_config, ensure_search_attributes, sandbox_runner
+from runtime.temporal import connect, deployment_config, sandbox_runner
 from runtime.tracing import tracing
 from services.clock import require_own_time
 from services.deployment import deployed_lanes
 from workflows.automation import AutomationWorkflow
 from workflows.automation_run import AutomationRunWorkflow
 from workflows.clock import ClockWorkflow
-from workflows.contracts import DELIVERY_QUEUE, LEDGER_QUEUE, WEBHOOK_QUEUE, DueKind
+from workflows.contracts import DELIVERY_QUEUE, LEDGER_QUEUE, WEBHOOK_QUEUE
 from workflows.due_work import DueWorkWorkflow
 from workflows.event_lane import EventLaneWorkflow
 from workflows.fulfillment import FulfillmentWorkflow
@@ -47,8 +49,6 @@ from workflows.hosting import REDEMPTIONS_AT_ONCE, redemption_worker
 from workflows.lane_sweep import LaneSweepWorkflow
 from workflows.ledger_seal import LedgerSealWorkflow
 from workflows.reconcile import ReconcileWorkflow
-from workflows.schedules import ensure_schedules
-from workflows.signals import ensure_due_work, ensure_sealing
 from workflows.tier_retention import TierRetentionWorkflow
 from workflows.webhook_endpoint import WebhookEndpointWorkflow
 from workflows.webhook_retry import WebhookRetryWorkflow
@@ -116,7 +116,8 @@ def build_worker(
             FulfillmentActivities(database).attend_fulfillment,
             TierActivities(database).attend_tier,
             SealActivities(database).seal_ledger,
-            ReconcileActivities(database, client).reconcile_flows,
+            ReconcileActivities(database, client, sweep).reconcile_flows,
+            BooksActivities(database).check_books,
             clock.move_clock,
             clock.wake_sleepers,
         ],
@@ -160,15 +161,17 @@ def delivery_worker(client: Client, sender: Sender, settings: Settings) -> Worke
 
 
 @contextlib.asynccontextmanager
-async def sampling(settings: Settings, database: Database) -> AsyncIterator[None]:
-    """Sample what waits for the metrics, where they are served."""
-    task = asyncio.create_task(keep_sampling(database)) if settings.worker_metrics_port else None
+async def keeping(settings: Settings, database: Database, keeper: Keeper) -> AsyncIterator[None]:
+    """Look after Temporal's store, and sample what waits for the metrics, where they are served."""
+    tasks = [asyncio.create_task(keeper.keep())]
+    if settings.worker_metrics_port:
+        tasks.append(asyncio.create_task(keep_sampling(database)))
     try:
         yield
     finally:
-        if task is not None:
+        for task in tasks:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def run(settings: Settings, stopping: asyncio.Event) -> None:
@@ -179,11 +182,8 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
     lanes = await asyncio.to_thread(deployed_lanes, database)
     await asyncio.to_thread(require_own_time, database, may_be_moved=settings.test_clock)
     client = await connect(settings)
-    await ensure_search_attributes(client)
-    await ensure_schedules(client, timedelta(seconds=settings.sweep_seconds))
-    for kind in DueKind:
-        await ensure_due_work(client, kind)
-    await ensure_sealing(client)
+    keeper = Keeper(database, client, timedelta(seconds=settings.sweep_seconds))
+    await keeper.prepare()
     waker = WebhookWaker(client)
     database.after_commit = waker.note
     with (
@@ -202,7 +202,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
         ledger = build_worker(client, database, settings, lanes, executor, deliveries)
         async with ledger, redemptions, webhooks, delivery_worker(client, deliveries, settings):
             log.info("worker_started", lanes=lanes, temporal=settings.temporal_target)
-            async with sampling(settings, database):
+            async with keeping(settings, database, keeper):
                 await stopping.wait()
             log.info("worker_stopping")
         await waker.close()

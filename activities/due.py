@@ -12,9 +12,10 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
+from activities import automation_flows, fulfillments
 from activities.automation_flows import reconcile_automations
 from activities.fulfillments import reconcile_fulfillments
-from activities.lanes import is_unreachable
+from activities.lanes import SweepActivities, is_unreachable
 from activities.tiers import reconcile_tiers
 from activities.waking import start_runs
 from activities.webhook_deliveries import reconcile_retries
@@ -25,8 +26,10 @@ from services import due, fan_outs, holds
 from services.fan_outs import FanOutKey
 from services.holds import DatedHold, HoldRow
 from services.transactions import transact
-from workflows.contracts import DueKind, DueReport, ReconcileReport
+from workflows.contracts import DueKind, DueReport
 from workflows.contracts_hold import HoldInput, HoldReport, HoldState
+from workflows.contracts_reconcile import ReconcileReport
+from workflows.policies import RECONCILE_HORIZON
 from workflows.signals import RPCError, ensure_due_work, ensure_sealing, start_hold
 
 log = structlog.get_logger(__name__)
@@ -35,9 +38,8 @@ log = structlog.get_logger(__name__)
 SLICE_SECONDS = 3.0
 # Accounts of one transaction: their holders are locked while it runs.
 PAGE_ACCOUNTS = 50
-# Two passes of the schedule see a hold before its deadline; a pass isn't endless.
-HOLD_HORIZON_SECONDS = 120.0
-HOLDS_A_PASS = 500
+# A pass isn't endless; the due work comes for the others.
+HOLDS_A_PASS = 2000
 RUNS_A_PASS = 500
 
 
@@ -141,17 +143,22 @@ def _state(hold: HoldRow) -> HoldState:
 
 @dataclass(frozen=True, slots=True)
 class ReconcileActivities:
-    """The reconciliation, with the database and the Temporal client of this worker."""
+    """The reconciliation, with the database and the Temporal client of this worker, and its sweep."""
 
     database: Database
     client: Client
+    sweep: SweepActivities
 
     @activity.defn
     async def reconcile_flows(self) -> ReconcileReport:
-        """Start the due work, sealing, and the flows that ought to run: of holds near their deadline, fan-outs and others."""
+        """Start the due work and sealing, and wake lanes and endpoints with something waiting; start the flows that ought to run.
+
+        These are those of holds near their deadline, fan-outs, fulfilments, tiers, automations and failed deliveries.
+        """
         for kind in DueKind:
             await ensure_due_work(self.client, kind)
         await ensure_sealing(self.client)
+        swept = await self.sweep.sweep_lanes()
         runs = await asyncio.to_thread(self._fan_outs)
         failed = len(runs) - await start_runs(self.client, runs)
         ending = await asyncio.to_thread(self._ending)
@@ -176,6 +183,9 @@ class ReconcileActivities:
                 tiers=tiers,
                 automations=kept,
                 retries=retries,
+                lanes=len(swept.woken),
+                endpoints=swept.endpoints,
+                more=(handed >= fulfillments.A_PASS and not stuck) or (kept >= automation_flows.A_PASS and not lost),
                 failed=failed + stuck + unkept + lost + untried,
             )
         )
@@ -184,12 +194,14 @@ class ReconcileActivities:
         return transact(self.database, lambda session: fan_outs.runnable(session, RUNS_A_PASS))
 
     def _ending(self) -> list[DatedHold]:
-        return transact(self.database, lambda session: holds.ending_soon(session, HOLD_HORIZON_SECONDS, HOLDS_A_PASS))
+        return transact(
+            self.database, lambda session: holds.ending_soon(session, RECONCILE_HORIZON.total_seconds(), HOLDS_A_PASS)
+        )
 
 
 def _counted(report: ReconcileReport) -> ReconcileReport:
     """The report, added to the metrics."""
-    for kind, count in report.model_dump(exclude={"failed"}).items():
+    for kind, count in report.model_dump(exclude={"failed", "more", "books"}).items():
         RECONCILE_FLOWS.labels(kind).inc(count)
     RECONCILE_FAILED.inc(report.failed)
     RECONCILIATIONS.inc()

@@ -22,14 +22,14 @@ from services.fulfillments import FulfillmentKey, RequestRow
 from services.redemption_views import redemption_body
 from services.transactions import transact
 from workflows.contracts_fulfillment import FulfillmentInput, FulfillmentReport, FulfillmentState
+from workflows.policies import RECONCILE_HORIZON
 from workflows.signals import RPCError, start_fulfillment
 
 log = structlog.get_logger(__name__)
 
-# Two passes of the schedule see a fulfilment before its deadline; a pass isn't endless.
-HORIZON = timedelta(seconds=120)
 # A flow that was made sure of this long ago is made sure of again: Temporal may have lost it.
 CHECKED_FOR = timedelta(hours=1)
+# A pass isn't endless.
 A_PASS = 500
 PAGE = 100
 # Somebody else is at it.
@@ -135,7 +135,7 @@ async def reconcile_fulfillments(database: Database, client: Client) -> tuple[in
     """Start the flows of fulfilments that ought to have one: how many were looked at, and how many of them couldn't be."""
 
     def in_need() -> list[FulfillmentKey]:
-        return transact(database, lambda session: fulfillments.in_need_of_flow(session, HORIZON, CHECKED_FOR, A_PASS))
+        return transact(database, lambda session: fulfillments.in_need_of_flow(session, RECONCILE_HORIZON, CHECKED_FOR, A_PASS))
 
     keys = await asyncio.to_thread(in_need)
     started = await start_fulfillments(client, [fulfillment_input(key) for key in keys])

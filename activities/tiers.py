@@ -28,7 +28,7 @@ SLICE_SECONDS = 3.0
 REST = 1.0
 MOST_REST_SECONDS = 0.5
 # Flows that one pass of the reconciliation makes sure of, others at every pass.
-A_PASS = 50
+A_PASS = 500
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
+from activities.webhook_room import SLOW_SECONDS, Room
 from db.session import Database
 from domain.webhook_attempts import Answer, Delivery
 from domain.webhook_health import MOST_AT_ONCE, BlockedReason
@@ -35,6 +36,7 @@ from services.transactions import transact
 from services.webhook_sending import Claimed, EndpointKey, Result, RetryKey, SealedSecrets, Standing, Turn
 from services.webhook_targets import addresses_of
 from workflows.contracts_webhooks import EndpointInput, RetryInput, RetryReport, SendReport
+from workflows.policies import RECONCILE_HORIZON
 from workflows.signals import RPCError
 from workflows.webhook_signals import start_retry
 
@@ -44,21 +46,23 @@ log = structlog.get_logger(__name__)
 SLICE_SECONDS = 60.0
 # While attempts are under way, new messages are looked for this often.
 LOOK_SECONDS = 0.25
-# Answers that come within this long of each other are marked by one transaction.
+# Answers that come within this long of each other are marked by one transaction; longer when nothing else waits to be sent.
 LINGER_SECONDS = 0.003
+CALM_SECONDS = 0.02
+# When nothing is left, a flow's call looks again after these, before it ends: where messages keep coming it goes on.
+LOOKS_AGAIN = (0.02, 0.04, 0.08, 0.16, 0.32)
 # Others send as much as the endpoint may be sent at once.
 HELD_UP_SECONDS = 0.5
 SHOWN_PENDING = 1000
 # The flow of a delivery that rests for a disabled endpoint is told when that is over; once in a while it looks by itself.
 DISABLED_SECONDS = 600.0
-ATTEMPTS_AT_ONCE = 256
+ATTEMPTS_AT_ONCE = 512
 CONNECTIONS = 4
 # When the test clock comes to a moment.
 ENDPOINTS_AT_ONCE = 20
 OTHERS_SECONDS = 0.05
 ROUND_SECONDS = 1.0
-# Two passes of the schedule see a delivery before it is attempted again; a pass isn't endless.
-HORIZON = timedelta(seconds=120)
+# A pass of the reconciliation isn't endless.
 A_PASS = 500
 
 T = TypeVar("T")
@@ -66,11 +70,18 @@ Told = Callable[[Sequence[RetryInput]], None]
 
 
 class Post:
-    """Makes single attempts on the caller's thread: checks the address, signs, posts."""
+    """Makes single attempts on the caller's thread: checks the address, signs by the real clock, posts."""
 
-    def __init__(self, settings: Settings, client: WebhookClient | None = None, lookup: Lookup | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        client: WebhookClient | None = None,
+        lookup: Lookup | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._settings = settings
         self._lookup = lookup
+        self._clock = clock
         self._secrets = WebhookSecrets(settings)
         self._client = client or WebhookClient(max_connections=ATTEMPTS_AT_ONCE)
 
@@ -101,8 +112,8 @@ class Post:
         created_at = claimed.key.created_at
         body = envelope(claimed.message_id, claimed.type, created_at, claimed.organization_id, claimed.data)
         try:
-            # by the real clock, which receivers have too
-            headers = signed_headers(claimed.message_id, int(time.time()), body, secrets)
+            # receivers have the real clock too, whatever the product's says
+            headers = signed_headers(claimed.message_id, int(self._clock()), body, secrets)
             answer = self._client.post(url, addresses, headers, body)
         except Exception as error:
             # a fault of ours with one message counts, or it would be tried for ever
@@ -121,10 +132,20 @@ class Sender:
     callers: ThreadPoolExecutor
     clerks: ThreadPoolExecutor
     told: Told = lambda _: None
+    room: Room = field(default_factory=lambda: Room(ATTEMPTS_AT_ONCE))
 
-    async def send(self, endpoint: EndpointInput, beat: Callable[[], None], is_over: Callable[[], bool]) -> SendReport:
-        """Send what waits for an endpoint until nothing does or it is over; then what is under way is waited for."""
-        return await _Run(self, endpoint, beat, is_over).run()
+    async def send(
+        self,
+        endpoint: EndpointInput,
+        beat: Callable[[], None],
+        is_over: Callable[[], bool],
+        looks_again: Sequence[float] = (),
+    ) -> SendReport:
+        """Send what waits for an endpoint until nothing does or it is over; then what is under way is waited for.
+
+        When something was sent, it looks again for more after each of the seconds in `looks_again`.
+        """
+        return await _Run(self, endpoint, beat, is_over, looks_again).run()
 
     async def attempt(self, retry: RetryInput) -> Turn:
         """Make one delivery's attempt, if it is due and may be made."""
@@ -133,7 +154,11 @@ class Sender:
         if not turn.claimed or turn.secrets is None:
             return turn
         secrets = await self.unseal(endpoint_id, turn)
-        answer = await self.call(turn.secrets.url, secrets, turn.claimed[0])
+        taken = self.room.take(1)
+        try:
+            answer = await self.call(turn.secrets.url, secrets, turn.claimed[0])
+        finally:
+            self.room.give(taken)
         return await self.turn(endpoint_id, [Result(turn.claimed[0], answer)], 0)
 
     async def turn(self, endpoint_id: UUID, results: Sequence[Result], room: int, only: UUID | None = None) -> Turn:
@@ -163,46 +188,79 @@ class Sender:
 
 @dataclass(slots=True)
 class _Run:
-    """One call's sending to one endpoint."""
+    """One call's sending to one endpoint; of what is under way, when it began."""
 
     sender: Sender
     endpoint: EndpointInput
     beat: Callable[[], None]
     is_over: Callable[[], bool]
-    flights: dict[asyncio.Task[Answer], Claimed] = field(default_factory=dict)
+    looks_again: Sequence[float]
+    flights: dict[asyncio.Task[Answer], tuple[Claimed, float]] = field(default_factory=dict)
     report: SendReport = field(default_factory=lambda: SendReport(status=""))
+    looks: int = 0
+    is_quick: bool = False
 
     async def run(self) -> SendReport:
         results: list[Result] = []
         while True:
             is_over = self.is_over()
-            turn = await self.sender.turn(self.endpoint.endpoint_id, results, 0 if is_over else self._room())
+            turn = await self._turn(results, 0 if is_over else MOST_AT_ONCE - len(self.flights))
             self._note(turn)
             self.beat()
+            if self.flights:
+                results = await self._answers(is_behind=turn.is_behind)
+            elif is_over or not (turn.more or await self._rests(turn)):
+                return await self._finish(turn, more=is_over)
+            else:
+                results = []
+
+    async def _turn(self, results: Sequence[Result], wanted: int) -> Turn:
+        """Mark, claim and launch as much as there is room for."""
+        room = self.sender.room
+        taken = room.take(max(0, wanted), len(self.flights), is_quick=self.is_quick)
+        launched = 0
+        try:
+            turn = await self.sender.turn(self.endpoint.endpoint_id, results, taken)
             if turn.claimed:
                 await self._launch(turn)
-            if not self.flights:
-                if turn.more and not is_over:
-                    results = []
-                    continue
-                return await self._finish(turn, more=is_over)
-            results = await self._answers()
+            launched = len(turn.claimed)
+        finally:
+            # tests may be more than there was room for
+            room.give(taken - launched)
+        return turn
 
-    def _room(self) -> int:
-        return MOST_AT_ONCE - len(self.flights)
+    async def _rests(self, turn: Turn) -> bool:
+        """Sleep a while before another look for messages; False when it is time to end."""
+        if turn.blocked or turn.is_held_up or not self.report.attempts or self.looks == len(self.looks_again):
+            return False
+        await asyncio.sleep(self.looks_again[self.looks])
+        self.looks += 1
+        return True
 
     async def _launch(self, turn: Turn) -> None:
         assert turn.secrets is not None, "what is claimed has an endpoint"
         secrets = await self.sender.unseal(self.endpoint.endpoint_id, turn)
+        began, self.looks = time.monotonic(), 0
         for claimed in turn.claimed:
-            self.flights[asyncio.create_task(self.sender.call(turn.secrets.url, secrets, claimed))] = claimed
+            flight = asyncio.create_task(self.sender.call(turn.secrets.url, secrets, claimed))
+            flight.add_done_callback(lambda _: self.sender.room.give())
+            self.flights[flight] = (claimed, began)
 
-    async def _answers(self) -> list[Result]:
+    async def _answers(self, *, is_behind: bool) -> list[Result]:
         """The answers that have come, in about the order in which they came; none when it is time to look for new messages."""
         done, waiting = await asyncio.wait(self.flights, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        if done and waiting:
+        if done and not is_behind:
+            await asyncio.sleep(CALM_SECONDS)
+        elif done and waiting:
             await asyncio.sleep(LINGER_SECONDS)
-        return [Result(self.flights.pop(task), task.result()) for task in list(self.flights) if task.done()]
+        now, results = time.monotonic(), []
+        for task in [task for task in self.flights if task.done()]:
+            claimed, began = self.flights.pop(task)
+            self.is_quick = now - began < SLOW_SECONDS
+            results.append(Result(claimed, task.result()))
+        if any(now - began >= SLOW_SECONDS for _, began in self.flights.values()):
+            self.is_quick = False
+        return results
 
     def _note(self, turn: Turn) -> None:
         report = self.report
@@ -247,7 +305,7 @@ class DeliveryActivities:
         """Send what waits for an endpoint, a few at once and each entity's first attempts in order."""
         deadline = time.monotonic() + SLICE_SECONDS
         return await self.sender.send(
-            endpoint, activity.heartbeat, lambda: time.monotonic() > deadline or activity.is_worker_shutdown()
+            endpoint, activity.heartbeat, lambda: time.monotonic() > deadline or activity.is_worker_shutdown(), LOOKS_AGAIN
         )
 
     @activity.defn
@@ -327,7 +385,7 @@ async def reconcile_retries(database: Database, client: Client) -> tuple[int, in
 
     def soon(session: Session) -> list[RetryKey]:
         sending.forget_hours(session)
-        return sending.retries_soon(session, HORIZON, A_PASS)
+        return sending.retries_soon(session, RECONCILE_HORIZON, A_PASS)
 
     keys = await asyncio.to_thread(transact, database, soon)
     failed = 0

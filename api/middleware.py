@@ -115,8 +115,8 @@ class _Node:
 class Dispatch:
     """Finds a route by path segments: constant time, percent-encoded slashes stay inside their segment.
 
-    A literal segment beats a parameter. Unknown paths are 404, known ones with another method 405 with every method
-    they have; nothing is redirected.
+    A literal segment beats a parameter, whatever the method. Unknown paths are 404, known ones with another method 405
+    with every method they have; nothing is redirected.
     """
 
     def __init__(self, routes: Iterable[Any], lifespan: ASGIApp) -> None:
@@ -136,15 +136,15 @@ class Dispatch:
         found: list[tuple[_Node, tuple[str, ...]]] = []
         _walk(self._root, segments, 0, (), found)
         method = scope["method"]
-        for node, values in found:
-            if (match := node.routes.get(method)) is not None:
-                route, app, names = match
-                scope["route"], scope["endpoint"] = route, route.endpoint
-                scope["path_params"] = dict(zip(names, values, strict=True))
-                return await app(scope, receive, send)
         if not found:
             raise unknown_route(scope["path"])
-        raise MethodNotAllowed(sorted({name for node, _ in found for name in node.routes}))
+        node, values = found[0]
+        if (match := node.routes.get(method)) is None:
+            raise MethodNotAllowed(sorted(node.routes))
+        route, app, names = match
+        scope["route"], scope["endpoint"] = route, route.endpoint
+        scope["path_params"] = dict(zip(names, values, strict=True))
+        return await app(scope, receive, send)
 
     def _add(self, route: Route) -> None:
         node, names = self._root, []

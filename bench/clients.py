@@ -7,7 +7,6 @@ import asyncio
 import json
 import sys
 import time
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -123,37 +122,41 @@ async def _send_all(connection: Connection, feed: Iterator[bytes], answers: list
 
 
 async def pace(plan: Plan, report_file: Path) -> Report:
-    """Send at a steady rate whatever the answers do, and watch in the database when each event is posted."""
+    """Send at a steady rate whatever the answers do, and watch in the database when each event is posted if that is wanted."""
     prepared = requests(plan)
     everyone = await connect(plan)
     # taken in turn: a server hangs up on connections that stay idle
-    free = deque(everyone)
+    free: asyncio.Queue[Connection] = asyncio.Queue()
+    for connection in everyone:
+        free.put_nowait(connection)
     answers: list[float] = []
     waiting: set[str] = set()
     posted: list[float] = []
     hold(report_file)
     began, cpu = time.monotonic(), time.process_time()
-    watcher = asyncio.create_task(_watch(plan, waiting, posted))
+    watcher = asyncio.create_task(_watch(plan, waiting, posted)) if plan.is_watched else None
     sending = []
     for number, payload in enumerate(prepared):
         await asyncio.sleep(max(0.0, began + number / plan.rate - time.monotonic()))
-        sending.append(asyncio.create_task(_send_one(free, payload, answers, waiting)))
+        if plan.is_watched and free.empty():
+            raise Refused("all connections wait for answers: the rate can't be held")
+        sending.append(asyncio.create_task(_send_one(await free.get(), payload, answers, waiting, free)))
     await asyncio.gather(*sending)
-    await asyncio.wait_for(watcher, PATIENCE_SECONDS)
+    if watcher is not None:
+        await asyncio.wait_for(watcher, PATIENCE_SECONDS)
     report = Report(began, time.monotonic(), time.process_time() - cpu, answers, posted)
     for connection in everyone:
         connection.close()
     return report
 
 
-async def _send_one(free: deque[Connection], payload: bytes, answers: list[float], waiting: set[str]) -> None:
-    if not free:
-        raise Refused("all connections wait for answers: the rate can't be held")
-    connection = free.popleft()
+async def _send_one(
+    connection: Connection, payload: bytes, answers: list[float], waiting: set[str], free: "asyncio.Queue[Connection]"
+) -> None:
     started = time.monotonic()
     body = await connection.request(payload)
     answers.append(time.monotonic() - started)
-    free.append(connection)
+    free.put_nowait(connection)
     waiting.add(json.loads(body)["id"])
 
 

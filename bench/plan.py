@@ -17,7 +17,11 @@ HOLD_SECONDS = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One load: `events` events, `per_request` in a body, over `connections`; `rate` events a second, 0 for all it can."""
+    """One load: `events` events, `per_request` in a body, over `connections`; `rate` events a second, 0 for all it can.
+
+    At a rate, `is_watched` asks the database all the time which events are posted, and fails when the rate can't be held;
+    otherwise what finds all connections busy is sent later.
+    """
 
     host: str
     port: int
@@ -31,6 +35,7 @@ class Plan:
     connections: int
     rate: float = 0.0
     event_type: str = EVENT_TYPE
+    is_watched: bool = True
 
 
 @dataclass(frozen=True, slots=True)

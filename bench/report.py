@@ -15,11 +15,13 @@ from bench.results import (
     TIER_EVENTS_BUDGET,
     TIER_GROWTH_BUDGET,
     TIER_HOLDERS_AIM,
+    WEBHOOK_BUDGET,
     FanOutTimes,
     Figure,
     RedemptionTimes,
     Results,
     TierTimes,
+    WebhookLoad,
 )
 
 TITLES = {
@@ -27,7 +29,6 @@ TITLES = {
     Figure.RULES: "batch, 200 rules",
     Figure.SCARCE: "batch, budget+wallet",
     Figure.SINGLE: "single ingest",
-    Figure.WEBHOOKS: "webhooks delivered",
     Figure.BASELINE: "baseline",
 }
 
@@ -39,6 +40,8 @@ def print_results(console: Console, results: Results) -> None:
         console.print(latency(results))
     if results.redemptions is not None:
         console.print(redemptions(results.redemptions))
+    if results.webhooks is not None:
+        console.print(webhooks(results.webhooks))
     if results.fan_outs is not None:
         console.print(fan_outs(results.fan_outs))
     if results.tiers is not None:
@@ -117,6 +120,25 @@ def redemptions(found: RedemptionTimes) -> Table:
         table.add_column(heading, justify="left" if not heading else "right")
     table.add_row("HTTP answer", f"{found.p50:.1f}", f"{found.p99:.1f}", f"p50 {REDEMPTION_AIM:g}")
     table.add_row("bare debit", f"{found.bare_p50:.1f}", f"{found.bare_p99:.1f}", "")
+    return table
+
+
+def webhooks(found: WebhookLoad) -> Table:
+    """What receivers got while events came at a steady rate."""
+    title = f"Webhooks for {found.seconds:.0f} s, {found.endpoints} endpoints that hear of each of {found.rate:g} events/s"
+    table = Table(title=title, title_justify="left")
+    for heading in ("received per s", "budget", "recorded to received, ms: p50", "p99", "behind half-way", "at the end"):
+        table.add_column(heading, justify="right")
+    table.add_row(
+        f"{found.received_per_second:.0f}",
+        f"{WEBHOOK_BUDGET:g}",
+        f"{found.received_p50:.1f}",
+        f"{found.received_p99:.1f}",
+        str(found.behind_half_way),
+        str(found.behind),
+    )
+    spent = ", ".join(f"{kind} {each:.2f}" for kind, each in found.cpu_per_delivery().items())
+    table.caption = f"processor time per delivery, with its share of the event, ms: {spent}"
     return table
 
 

@@ -39,6 +39,8 @@ SHARES = {Figure.RULES: 0.6, Figure.SCARCE: 0.6}
 BASELINE_AIM = 15.0
 # Milliseconds from acceptance to visible effects, on an idle machine with two cores.
 LATENCY_AIMS = {50: 30.0, 99: 150.0}
+# Deliveries a second to a receiver that answers at once, while so many events come: nearly as many as are offered.
+WEBHOOK_BUDGET, EVENT_BUDGET = 300.0, 195.0
 # The same for a redemption, from the request to its answer.
 REDEMPTION_AIM = 30.0
 # Events while a period end is under way, against those before; holders a second alone; megabytes that a worker grows by.
@@ -100,6 +102,30 @@ class RedemptionTimes:
     def ratio(self) -> float:
         """How many bare debits a redemption takes."""
         return self.p50 / self.bare_p50
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookLoad:
+    """Deliveries beside events that came at a `rate` for `seconds`, each of which makes one for every endpoint.
+
+    Milliseconds are from the moment a message was recorded, shortly before its commit, to its receipt. `behind` are those
+    not received yet of what had been sent, half-way and at the end of the sending; CPU seconds by kind.
+    """
+
+    rate: float
+    seconds: float
+    endpoints: int
+    deliveries: int
+    received_per_second: float
+    received_p50: float
+    received_p99: float
+    behind_half_way: int
+    behind: int
+    cpu: dict[str, float]
+
+    def cpu_per_delivery(self) -> dict[str, float]:
+        """Milliseconds of processor time per delivery by kind of process, the event's own included."""
+        return {kind: 1000 * spent / self.deliveries for kind, spent in self.cpu.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +211,7 @@ class Results:
     runs: dict[Figure, list[Run]] = field(default_factory=dict)
     latency: Latency | None = None
     redemptions: RedemptionTimes | None = None
+    webhooks: WebhookLoad | None = None
     fan_outs: FanOutTimes | None = None
     tiers: TierTimes | None = None
     deadlocks: int = 0
@@ -221,6 +248,9 @@ class Results:
         if self.fan_outs is not None and not self.fan_outs.is_within_budget:
             missed.append(Figure.FANOUT)
         missed += [figure for figure, least in SHARES.items() if (self.share_of_batch(figure) or least) < least]
+        told = self.webhooks
+        if told is not None and (told.received_per_second < WEBHOOK_BUDGET or told.rate < EVENT_BUDGET):
+            missed.append(Figure.WEBHOOKS)
         return [*missed, Figure.TIERS] if self.tiers is not None and self.tiers.is_missed else missed
 
     def share_of_batch(self, figure: Figure) -> float | None:
@@ -256,6 +286,7 @@ class Results:
             "redemptions_ms": None
             if self.redemptions is None
             else asdict(self.redemptions) | {"ratio_to_bare": round(self.redemptions.ratio, 2)},
+            "webhooks": None if self.webhooks is None else asdict(self.webhooks),
             "fan_outs": None if self.fan_outs is None else asdict(self.fan_outs),
             "tiers": None
             if self.tiers is None

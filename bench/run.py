@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import httpx
 
-from bench import facts
+from bench import facts, webhooks
 from bench.fanout import measure as measure_fan_outs
 from bench.pgbench import PgBench
 from bench.plan import BATCH, EVENT_TYPE, Plan, Report, read_report, signs, write
@@ -14,17 +14,16 @@ from bench.redemptions import measure as measure_redemptions
 from bench.results import Figure, Latency, Results, Run, percentile
 from bench.server import BenchStack
 from bench.tiers import TierBench
-from bench.world import POLL_SECONDS, Books, Deadline, World, create_endpoint, create_world, require
-from runtime.processes import Child, free_port
+from bench.world import POLL_SECONDS, Books, Deadline, World, create_world, require
+from runtime.processes import Child
 
 CLIENTS = ("-m", "bench.clients")
 BASELINE = ("-m", "bench.baseline")
-RECEIVER = ("-m", "bench.receiver")
 BATCH_CONNECTIONS = 8
 SINGLE_CONNECTIONS = 32
 PACED_RATE = 20.0
 # The baseline is so slow that a few hundred events say enough.
-SINGLE_SHARE, WEBHOOK_SHARE, TIER_SHARE, BASELINE_SHARE, LEAST_EVENTS = 3, 3, 2, 30, 20
+SINGLE_SHARE, TIER_SHARE, BASELINE_SHARE, LEAST_EVENTS = 3, 2, 30, 20
 LATENCY_ROUNDS = 3
 REDEMPTIONS_PER_SECOND = 50
 # Participants of a fan-out for each event of a batch round.
@@ -34,7 +33,7 @@ WARM_TYPE = "hello"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How much to measure: seconds of a pgbench round, events of a batch round, rounds, members, and which figures.
+    """How much to measure: seconds of a pgbench round and of webhooks, events of a batch round, rounds, members, figures.
 
     `holders` are those of the tier whose periods end.
     """
@@ -45,6 +44,7 @@ class Options:
     members: int
     holders: int
     figures: frozenset[Figure]
+    webhook_seconds: int = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,6 @@ class Bench:
             self._fan_outs()
         if Figure.WEBHOOKS in self._options.figures:
             self._webhooks()
-            self._yardstick()
         if Figure.BASELINE in self._options.figures:
             self._baseline()
             self._yardstick()
@@ -161,14 +160,19 @@ class Bench:
         self._figure(Figure.BASELINE, self._plan("baseline", events, 1, 1), (*BASELINE, "start"))
 
     def _webhooks(self) -> None:
-        """Batches while an endpoint hears of each event: measured until all its messages are delivered."""
-        port = free_port()
-        self._stack.keep(self._stack.helper("receiver", (*RECEIVER, str(port))))
-        with self._client() as client:
-            endpoint_id = create_endpoint(client, port)
-            plan = self._plan("webhooks", max(LEAST_EVENTS, self._options.events // WEBHOOK_SHARE), BATCH, BATCH_CONNECTIONS)
-            self._figure(Figure.WEBHOOKS, plan, CLIENTS, lambda: self._books.delivered(endpoint_id))
-            client.delete(f"/v1/webhook-endpoints/{endpoint_id}")
+        """Single events at a steady rate, while endpoints hear of each one's credit."""
+        events = round(webhooks.RATE * self._options.webhook_seconds)
+        plan = self._plan("webhooks", events, 1, SINGLE_CONNECTIONS, rate=webhooks.RATE)
+        with self._client() as client, webhooks.listen(self._stack, client) as listeners:
+
+            def done() -> int:
+                return self._books.delivered(listeners.endpoint_ids) // webhooks.ENDPOINTS
+
+            drive = self._checked(replace(plan, is_watched=False), CLIENTS, done)
+            found = webhooks.judge(listeners.arrivals(), drive.report, events, drive.cpu)
+        self._results.webhooks = found
+        times = f"{found.received_p50:.1f} ms p50, {found.received_p99:.1f} ms p99"
+        self._stack.say(f"  webhooks  {found.received_per_second:8.0f} deliveries/s, {times}, {found.behind} behind at the end")
 
     def _figure(self, figure: Figure, plan: Plan, arguments: tuple[str, ...], done: Callable[[], int] | None = None) -> None:
         drive = self._checked(plan, arguments, done)

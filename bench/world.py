@@ -141,8 +141,8 @@ def rules(asset_id: str, others: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def create_endpoint(client: httpx.Client, port: int) -> str:
-    """A webhook endpoint on this machine that hears of every processed event; returns its id."""
-    body = {"url": f"http://127.0.0.1:{port}/", "enabled_events": ["event.completed"]}
+    """A webhook endpoint on this machine that hears of every credit; returns its id."""
+    body = {"url": f"http://127.0.0.1:{port}/", "enabled_events": ["balance.credited"]}
     return str(post(client, "/v1/webhook-endpoints", body)["id"])
 
 
@@ -181,10 +181,10 @@ class Books:
         statement = "SELECT count(*) FROM rule_matches WHERE rule_id = %s AND created_at >= %s"
         return int(self._one(statement, [UUID(self._world.credit_rule_of(program_id)), moment])[0])
 
-    def delivered(self, endpoint_id: str) -> int:
-        """How many messages an endpoint has got."""
-        statement = "SELECT count(*) FROM webhook_deliveries WHERE webhook_endpoint_id = %s AND status = 'DELIVERED'"
-        return int(self._one(statement, [UUID(endpoint_id)])[0])
+    def delivered(self, endpoint_ids: Sequence[str]) -> int:
+        """How many messages endpoints have got, all together."""
+        statement = "SELECT count(*) FROM webhook_deliveries WHERE webhook_endpoint_id = ANY(%s) AND status = 'DELIVERED'"
+        return int(self._one(statement, [[UUID(each) for each in endpoint_ids]])[0])
 
     def is_sealed(self) -> bool:
         """Whether every entry has its seal."""

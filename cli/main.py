@@ -85,6 +85,7 @@ def bench(
     events: Annotated[int, typer.Option(help="Events of each batch round; the others send fewer.", min=20)] = 10_000,
     rounds: Annotated[int, typer.Option(help="Rounds of batch and single ingest.", min=1)] = 3,
     holders: Annotated[int, typer.Option(help="Holders of the tier whose periods end.", min=1)] = 30_000,
+    webhook_seconds: Annotated[int, typer.Option(help="Seconds of events with webhooks.", min=1)] = 20,
     only: Annotated[list[str] | None, typer.Option(help="A figure, such as batch or tiers; may be repeated.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the results to this file, too.", dir_okay=False)] = None,
     check: Annotated[bool, typer.Option("--check", help="Exit with 1 when a budget is missed.")] = False,
@@ -92,7 +93,16 @@ def bench(
     """Measure throughput and latency against pgbench, on servers and data of its own."""
     from cli.bench import run
 
-    run(seconds=seconds, events=events, rounds=rounds, holders=holders, only=only, json_file=json, check=check)
+    run(
+        seconds=seconds,
+        events=events,
+        rounds=rounds,
+        holders=holders,
+        webhook_seconds=webhook_seconds,
+        only=only,
+        json_file=json,
+        check=check,
+    )
 
 
 @app.command()

@@ -21,6 +21,9 @@ from runtime.metrics import watch_pool
 
 APPLICATION_ROLE = "openscrip_app"
 
+# A process that freezes in a transaction, or whose machine is gone without a word, holds its locks no longer than this.
+ABANDONED_SECONDS = 20
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
@@ -91,6 +94,8 @@ class Database:
 
     def __init__(self, database_url: str, *, pool_size: int = 16, statement_timeout_seconds: int = 30) -> None:
         self.url = database_url
+        # who asks for statements without an end wants the transaction without one, too
+        abandoned_seconds = ABANDONED_SECONDS if statement_timeout_seconds else 0
         self.engine: Engine = create_engine(
             sqlalchemy_url(database_url),
             pool_size=pool_size,
@@ -102,7 +107,11 @@ class Database:
             hide_parameters=True,
             json_serializer=dumps,
             json_deserializer=loads,
-            connect_args={"options": f"-c statement_timeout={statement_timeout_seconds}s -c timezone=UTC", "connect_timeout": 5},
+            connect_args={
+                "options": f"-c statement_timeout={statement_timeout_seconds}s -c timezone=UTC"
+                f" -c idle_in_transaction_session_timeout={abandoned_seconds}s",
+                "connect_timeout": 5,
+            },
         )
         event.listen(self.engine, "connect", _prepare)
 
@@ -119,7 +128,10 @@ class Database:
 
     @contextmanager
     def connection(self, name: str = "transaction") -> Iterator[Connection]:
-        """A bare psycopg connection in one transaction, for set-based hot paths; same pool, same commit rule; `name`: its span's."""
+        """A bare psycopg connection in one transaction, for set-based hot paths; same pool, same commit rule.
+
+        In traces the transaction has the name.
+        """
         with self._telling(), tracing.span(name), self.engine.begin() as connection:
             yield cast("Connection", connection.connection.driver_connection)
 

@@ -24,6 +24,8 @@ _ALLOWED = {
     "schedule_type": {TriggerType.PARTICIPANT_STATE},
     "schedule_config": {TriggerType.PARTICIPANT_STATE},
 }
+# lists, not sets: what was sent may be anything
+_NOT_ONE_TIME = [kind for kind in TriggerType if kind != TriggerType.ONE_TIME]
 _PARTICIPANTS_ONLY = ("participant_filter", "guard_condition", "filter_hints")
 _CONDITIONS = ("participant_filter", "guard_condition")
 _HINTS = {"has_tag": tag, "has_attribute": state_key, "has_counter": state_key}
@@ -37,7 +39,7 @@ def automation_condition(source: str) -> Expression:
 def trigger_faults(given: Mapping[str, object]) -> Iterator[Fault]:
     """Fields of a create body's `trigger` that are missing or out of place, with paths relative to it."""
     kind = given.get("type")
-    if kind not in set(TriggerType):
+    if kind not in list(TriggerType):
         return
     for name, kinds in _REQUIRED.items():
         if kind in kinds and name not in given:
@@ -60,7 +62,7 @@ def definition_faults(given: Mapping[str, object]) -> Iterator[Fault]:
         for name in _PARTICIPANTS_ONLY:
             if name in given:
                 yield Fault(name, "not_allowed", "Only with scope participants", None, shorten(given[name]))
-    if "participant_id" in given and (scope == Scope.PARTICIPANTS or kind in set(TriggerType) - {TriggerType.ONE_TIME}):
+    if "participant_id" in given and (scope == Scope.PARTICIPANTS or kind in _NOT_ONE_TIME):
         message = "Only with scope program and a one_time trigger"
         yield Fault("participant_id", "not_allowed", message, None, shorten(given["participant_id"]))
     yield from condition_faults(given)

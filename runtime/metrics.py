@@ -35,6 +35,9 @@ FAN_OUTS = Counter("openscrip_fan_outs", "Fan-outs and broadcasts that have ende
 RECONCILIATIONS = Counter("openscrip_reconciliations", "Runs of the reconciliation that came to their end")
 RECONCILE_FLOWS = Counter("openscrip_reconcile_flows", "Flows that it made sure of, by kind", ["kind"])
 RECONCILE_FAILED = Counter("openscrip_reconcile_failed", "Flows that it couldn't start")
+INVARIANT_VIOLATIONS = Gauge(
+    "openscrip_invariant_violations", "Rows that break an invariant of the books, as of the last look of this process", ["check"]
+)
 RECONCILE_TIMESTAMP = Gauge("openscrip_reconcile_timestamp_seconds", "When this process last reconciled, in Unix time")
 SYSTEM_EVENTS = Counter("openscrip_system_events", "Events made by automations, by what made them", ["source"])
 DUE_ENTRIES = Counter("openscrip_due_entries", "Due entries that the background wrote")

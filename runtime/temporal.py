@@ -30,6 +30,7 @@ PASSED_THROUGH = (
     "workflows.contracts_clock",
     "workflows.contracts_fulfillment",
     "workflows.contracts_hold",
+    "workflows.contracts_reconcile",
     "workflows.contracts_redemption",
     "workflows.policies",
     "opentelemetry",

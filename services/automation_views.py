@@ -91,3 +91,8 @@ def without_flow(session: Session, checked_for_seconds: float, limit: int) -> li
 def note_flows(session: Session, automation_ids: Collection[UUID]) -> None:
     """Note that these have their flows."""
     records.note_flows(psycopg_of(session), automation_ids)
+
+
+def forget_flows(session: Session) -> None:
+    """Note that nobody has made sure of any flow."""
+    records.forget_flows(psycopg_of(session))

@@ -172,3 +172,8 @@ def in_need_of_flow(session: Session, within: timedelta, since: timedelta, limit
 def note_flows(session: Session, redemption_ids: list[UUID]) -> None:
     """Note that these have a flow now."""
     repository.note_flows(psycopg_of(session), redemption_ids)
+
+
+def forget_flows(session: Session) -> None:
+    """Note that nobody has made sure of any flow."""
+    repository.forget_flows(psycopg_of(session))

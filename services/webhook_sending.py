@@ -6,17 +6,20 @@ dies in between is made again, with the same ids and bytes.
 
 import random
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlmodel import Session
 
+from db.repositories import webhook_claims as claims
 from db.repositories import webhook_endpoints as endpoints
 from db.repositories import webhook_sending as rows
-from db.repositories.webhook_endpoints import SealedSecrets
-from db.repositories.webhook_sending import Claimed, DeliveryKey, EndpointKey, Marked, RetryKey, Waiting
+from db.repositories.ledger_terms import database_now
+from db.repositories.webhook_claims import Claimed, DeliveryKey, Queue, Waiting
+from db.repositories.webhook_endpoints import Present, SealedSecrets
+from db.repositories.webhook_sending import EndpointKey, Marked, RetryKey
 from db.session import Connection, psycopg_of
 from domain.webhook_attempts import Answer, Delivery, judge_delivery, next_attempt_at, paused_until
 from domain.webhook_health import MOST_AT_ONCE, BlockedReason, EndpointStatus, Health
@@ -28,6 +31,8 @@ CLAIM_SECONDS = 20.0
 # Deliveries looked at for those whose entity isn't busy.
 LOOK_AHEAD = 100
 TESTS_AT_ONCE = 2
+# One in so many attempts at once may be a further one while first ones wait.
+KEPT_FOR_FURTHER = 5
 ARCHIVED_A_TURN = 1000
 ARCHIVED_ERROR = "endpoint archived"
 # What statistics count, and a little.
@@ -56,7 +61,7 @@ class Turn:
     """What is to be sent next, and why not more.
 
     `blocked_seconds` until the end of the block, None when only a change of the endpoint ends it; `is_held_up` while others
-    send as much as may be at once.
+    send as much as may be at once; `is_behind` when something could be sent now but for want of room.
     """
 
     status: EndpointStatus
@@ -66,16 +71,9 @@ class Turn:
     blocked: BlockedReason | None = None
     blocked_seconds: float | None = None
     is_held_up: bool = False
+    is_behind: bool = False
     more: bool = False
     given_up: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Moment:
-    """The product's clock, and the real one."""
-
-    now: datetime
-    real: datetime
 
 
 def take_turn(
@@ -84,67 +82,60 @@ def take_turn(
     """Mark results, and claim up to `room` deliveries of the endpoint, or none but the one with the id `only`."""
     conn = psycopg_of(session)
     health = endpoints.lock_health(conn, endpoint_id)
-    moment = _moment(conn)
+    present = endpoints.present(conn, endpoint_id)
+    if present is None:
+        return Turn(EndpointStatus.ARCHIVED)
+    secrets = present.secrets
     outcomes: list[Outcome] = []
     if results:
-        secrets = endpoints.secrets_of(conn, endpoint_id)
-        is_archived = secrets is None or secrets.status is EndpointStatus.ARCHIVED
-        outcomes, health = _mark(conn, endpoint_id, health, results, moment, is_archived=is_archived)
-    secrets = endpoints.secrets_of(conn, endpoint_id)
-    if secrets is None:
-        return Turn(EndpointStatus.ARCHIVED, outcomes=outcomes)
-    rows.release_expired(conn, endpoint_id)
+        outcomes, health = _mark(conn, endpoint_id, health, results, present)
+        if secrets.status is EndpointStatus.ACTIVE and any(each.outcome is Delivery.GONE for each in outcomes):
+            secrets = replace(secrets, status=EndpointStatus.DISABLED)
     if secrets.status is EndpointStatus.ARCHIVED:
+        claims.release_expired(conn, endpoint_id)
         given_up = rows.fail_pending(conn, endpoint_id, ARCHIVED_ERROR, ARCHIVED_A_TURN)
         return Turn(secrets.status, outcomes=outcomes, given_up=given_up, more=given_up == ARCHIVED_A_TURN)
-    return _claim(conn, endpoint_id, health, secrets, outcomes, moment, room, only)
-
-
-def _claim(
-    conn: Connection,
-    endpoint_id: UUID,
-    health: Health,
-    secrets: SealedSecrets,
-    outcomes: Sequence[Outcome],
-    moment: _Moment,
-    room: int,
-    only: UUID | None,
-) -> Turn:
-    flights = rows.in_flight(conn, endpoint_id)
-    block = health.block(secrets.status, moment.now)
-    may = 0 if block else min(room, health.room(len(flights)))
-    wanted: list[Waiting] = []
-    if room and only is None and secrets.status is EndpointStatus.ACTIVE:
+    block = health.block(secrets.status, present.now)
+    queue = _look(conn, endpoint_id, 0 if block or only else min(room, health.room(0)), tests=bool(room) and only is None)
+    may = 0 if block else min(room, health.room(queue.flights))
+    if only is not None:
+        wanted = _one(conn, only) if may else []
+    else:
         # who tries an endpoint wants to know now, whatever the others wait for
-        wanted += rows.waiting_tests(conn, endpoint_id, TESTS_AT_ONCE)
-    if may:
-        busy = {entity for entity, attempts, _ in flights if not attempts} | {each.entity_id for each in wanted}
-        wanted += _one(conn, only) if only else _choose(conn, endpoint_id, busy, may - len(wanted))
-    claimed = rows.claim(conn, [each.key for each in wanted], CLAIM_SECONDS) if wanted else []
+        tests = queue.tests if secrets.status is EndpointStatus.ACTIVE else []
+        wanted = tests + _choose(queue, tests, may - len(tests))
     reason, until = block or (None, None)
     return Turn(
         secrets.status,
-        claimed,
+        claims.claim(conn, [each.key for each in wanted], CLAIM_SECONDS) if wanted else [],
         secrets,
         outcomes,
         reason,
-        None if until is None else (until - moment.now).total_seconds(),
+        None if until is None else (until - present.now).total_seconds(),
         is_held_up=bool(room and not block and not may),
+        is_behind=queue.waiting + len(queue.again) > len(wanted),
     )
 
 
-def _choose(conn: Connection, endpoint_id: UUID, busy: set[UUID], room: int) -> list[Waiting]:
-    """First attempts, one of each entity, so that an entity's are made in order; then further ones that are due."""
-    chosen: list[Waiting] = []
-    if room <= 0:
-        return chosen
-    for each in rows.waiting_first(conn, endpoint_id, busy, LOOK_AHEAD):
-        if len(chosen) < room and each.entity_id not in busy:
-            busy.add(each.entity_id)
-            chosen.append(each)
-    if len(chosen) < room:
-        chosen += rows.waiting_again(conn, endpoint_id, room - len(chosen))
-    return chosen
+def _look(conn: Connection, endpoint_id: UUID, room: int, *, tests: bool) -> Queue:
+    asked = {"tests": TESTS_AT_ONCE if tests else 0, "room": room, "ahead": LOOK_AHEAD}
+    queue = claims.look(conn, endpoint_id, **asked)
+    if queue.has_expired:
+        claims.release_expired(conn, endpoint_id)
+        queue = claims.look(conn, endpoint_id, **asked)
+    return queue
+
+
+def _choose(queue: Queue, tests: Sequence[Waiting], room: int) -> list[Waiting]:
+    """First attempts, one of each entity, so that an entity's are made in order, and further ones that are due.
+
+    Those have a share of the room to themselves, however many first attempts there are, and what these leave.
+    """
+    busy = {each.entity_id for each in tests}
+    first = [each for each in queue.first if each.entity_id not in busy]
+    kept = max(0, (queue.flights + room) // KEPT_FOR_FURTHER - queue.again_flights)
+    again = queue.again[: max(0, min(kept, room), room - len(first))]
+    return again + first[: max(0, room - len(again))]
 
 
 def _one(conn: Connection, delivery_id: UUID) -> list[Waiting]:
@@ -155,59 +146,52 @@ def _one(conn: Connection, delivery_id: UUID) -> list[Waiting]:
 
 
 def _mark(
-    conn: Connection, endpoint_id: UUID, health: Health, results: Sequence[Result], moment: _Moment, *, is_archived: bool
+    conn: Connection, endpoint_id: UUID, health: Health, results: Sequence[Result], present: Present
 ) -> tuple[list[Outcome], Health]:
-    marked = [_marked(result, moment, is_archived=is_archived) for result in results]
-    counted = rows.mark(conn, marked, moment.now)
+    marked = [_marked(result, present) for result in results]
+    counted = rows.mark(conn, marked, present.now)
     outcomes: list[Outcome] = []
     after = health
     for result, each in zip(results, marked, strict=True):
         if result.claimed.key.id in counted:
-            outcome = judge_delivery(result.answer, moment.real)
-            after = after.after(outcome, moment.now, _paused(result.answer, moment))
+            outcome = judge_delivery(result.answer, present.real)
+            after = after.after(outcome, present.now, _paused(result.answer, present))
             outcomes.append(Outcome(result.claimed, each.status, outcome))
-    if after != health:
-        endpoints.save_health(conn, endpoint_id, after)
     if outcomes:
         succeeded = sum(each.outcome is Delivery.DELIVERED for each in outcomes)
-        endpoints.count_attempts(conn, endpoint_id, succeeded, len(outcomes) - succeeded, moment.now)
+        endpoints.count_attempts(conn, endpoint_id, after, succeeded, len(outcomes) - succeeded, present.now)
     if any(each.outcome is Delivery.GONE for each in outcomes):
-        endpoints.disable(conn, endpoint_id, moment.now)
+        endpoints.disable(conn, endpoint_id, present.now)
     return outcomes, after
 
 
-def _marked(result: Result, moment: _Moment, *, is_archived: bool) -> Marked:
+def _marked(result: Result, present: Present) -> Marked:
     """What an answer makes of its delivery."""
     claimed, answer = result.claimed, result.answer
-    outcome = judge_delivery(answer, moment.real)
+    outcome = judge_delivery(answer, present.real)
     status, again, error = "FAILED", None, answer.error
     if outcome is Delivery.DELIVERED:
         status = "DELIVERED"
-    elif is_archived:
+    elif present.secrets.status is EndpointStatus.ARCHIVED:
         error = ARCHIVED_ERROR
     elif outcome is not Delivery.GONE:
         attempts = claimed.attempt_count + 1
         if attempts < claimed.max_attempts:
             jitter = random.random()  # noqa: S311 - spreads attempts
-            again = next_attempt_at(attempts, moment.now, jitter, _paused(answer, moment))
+            again = next_attempt_at(attempts, present.now, jitter, _paused(answer, present))
             status = "FAILED" if again is None else "PENDING"
     return Marked(claimed, status, again, answer.status, answer.body, error)
 
 
-def _paused(answer: Answer, moment: _Moment) -> datetime | None:
+def _paused(answer: Answer, present: Present) -> datetime | None:
     """Until when the endpoint asks to wait, by the product's clock; dates of a Retry-After are those of the real one."""
-    paused = paused_until(answer, moment.real)
-    return None if paused is None else moment.now + (paused - moment.real)
-
-
-def _moment(conn: Connection) -> _Moment:
-    row: Any = conn.execute("SELECT openscrip_now(), clock_timestamp()", prepare=True).fetchone()
-    return _Moment(*row)
+    paused = paused_until(answer, present.real)
+    return None if paused is None else present.now + (paused - present.real)
 
 
 def give_back(session: Session, claimed: Sequence[Claimed]) -> None:
     """Claimed deliveries couldn't be sent, for a reason of ours: no attempt counts."""
-    rows.give_back(psycopg_of(session), claimed)
+    claims.give_back(psycopg_of(session), claimed)
 
 
 # ------------------------------------------------------------------ what waits
@@ -259,7 +243,7 @@ def retries_between(session: Session, after: datetime, until: datetime, limit: i
 def retries_soon(session: Session, horizon: timedelta, limit: int) -> list[RetryKey]:
     """Those whose further attempt is due within a while from now."""
     conn = psycopg_of(session)
-    now = _moment(conn).now
+    now = database_now(conn)
     return rows.retries_between(conn, now, now + horizon, limit)
 
 

@@ -202,15 +202,3 @@ class RunStatus(BaseModel):
     total: int
     processed: int
     error: str | None = None
-
-
-class ReconcileReport(BaseModel):
-    """What a reconciliation made sure of: how many holds near their deadline, fan-outs and others have a flow."""
-
-    holds: int = 0
-    runs: int = 0
-    fulfillments: int = 0
-    tiers: int = 0
-    automations: int = 0
-    retries: int = 0
-    failed: int = 0

@@ -68,8 +68,19 @@ REDEMPTION_TIMEOUT = timedelta(seconds=20)
 REDEMPTION_RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=50), maximum_interval=timedelta(seconds=2))
 REDEMPTION_PATIENCE = timedelta(minutes=10)
 
-RECONCILE_EVERY = timedelta(seconds=30)
+# Flows are seldom missing, and what is due is seldom late for want of one; but what couldn't be started is tried again soon.
+RECONCILE_EVERY = timedelta(minutes=5)
+RECONCILE_AGAIN = timedelta(seconds=10)
+RECONCILE_PASSES = 30
 RECONCILE_TIMEOUT = timedelta(seconds=60)
+
+# Two runs of the reconciliation see what is due within this, before it is.
+RECONCILE_HORIZON = 2 * RECONCILE_EVERY + timedelta(minutes=1)
+
+# One call checks for ten seconds, but ends a part that it has begun, each check of which may take as long; a worker that is
+# killed is noticed by its silence.
+BOOKS_TIMEOUT = timedelta(minutes=10)
+BOOKS_HEARTBEAT = timedelta(seconds=30)
 
 # A slice of a move stops by itself; a heavy moment on its way may take longer, and a webhook that is asked answer late.
 CLOCK_TIMEOUT = timedelta(seconds=60)

@@ -14,8 +14,10 @@ from temporalio.client import (
     ScheduleUpdate,
     ScheduleUpdateInput,
 )
+from temporalio.service import RPCError, RPCStatusCode
 
 from workflows import contracts, policies
+from workflows.signals import SIGNAL_TIMEOUT
 
 
 def lane_sweep(every: timedelta) -> Schedule:
@@ -33,17 +35,35 @@ def lane_sweep(every: timedelta) -> Schedule:
 
 
 def reconcile() -> Schedule:
-    """Twice a minute, never two at once; a missed pass isn't made up for."""
+    """Every few minutes, never two at once; a missed run isn't made up for. Workers trigger one when they start."""
     return Schedule(
         action=ScheduleActionStartWorkflow(
             contracts.RECONCILE_WORKFLOW,
             id="reconcile",
             task_queue=contracts.LEDGER_QUEUE,
-            static_summary="starts flows that ought to run and don't",
+            static_summary="starts flows that ought to run and don't, checks the books",
         ),
         spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=policies.RECONCILE_EVERY)]),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(seconds=10)),
     )
+
+
+async def has_schedules(client: Client) -> bool:
+    """Whether Temporal's store knows the schedules; a new one doesn't. Raises RPCError."""
+    try:
+        for name in (contracts.SWEEP_SCHEDULE, contracts.RECONCILE_SCHEDULE):
+            await client.get_schedule_handle(name).describe(rpc_timeout=SIGNAL_TIMEOUT)
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return False
+        raise
+    return True
+
+
+async def reconcile_now(client: Client) -> None:
+    """Have the reconciliation run now, unless it does. Raises RPCError."""
+    handle = client.get_schedule_handle(contracts.RECONCILE_SCHEDULE)
+    await handle.trigger(overlap=ScheduleOverlapPolicy.SKIP, rpc_timeout=SIGNAL_TIMEOUT)
 
 
 async def ensure_schedules(client: Client, every: timedelta) -> None:

@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 # A flow that was signalled sends until nothing waits: the gap between two signals grows while they keep coming.
 SHORTEST_GAP_SECONDS = 0.01
-LONGEST_GAP_SECONDS = 0.25
+LONGEST_GAP_SECONDS = 0.5
 RETRY_SECONDS = 1.0
 # Signals on their way at once, and those that may wait for it. What doesn't fit is found by the sweep.
 CALLS_AT_ONCE = 8

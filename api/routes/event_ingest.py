@@ -62,7 +62,7 @@ async def ingest_event(call: CallDep, body: EventCreate) -> Response:
                                 "type": "array",
                                 "minItems": 1,
                                 "maxItems": MAX_BATCH,
-                                "items": {"type": "object", "description": "As the body of POST /v1/events"},
+                                "items": {"$ref": "#/components/schemas/EventCreate"},
                             }
                         },
                     },

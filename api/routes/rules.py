@@ -46,7 +46,7 @@ HISTORY = Listing("rule history", {"changed_at": (SortColumn("changed_at"), ID)}
 NOTE = "Names of fields aren't checked: a condition that reads a field which an event lacks is skipped for that event"
 
 
-@router.post("/v1/rules", status_code=201, summary="Create a rule", response_model=RuleRead, responses=errors(404, 409))
+@router.post("/v1/rules", status_code=201, summary="Create a rule", response_model=RuleRead, responses=errors(404, 409, 413, 415))
 def create_rule(
     call: CallDep,
     body: Annotated[RuleCreate, Body(openapi_examples=EXAMPLES)],
@@ -71,7 +71,7 @@ def list_rules(call: CallDep, query: Annotated[RuleQuery, Query()]) -> Json:
     return page.answer(found, _body)
 
 
-@router.post("/v1/rules/validate", summary="Validate a CEL condition", response_model=ConditionCheck, responses=errors())
+@router.post("/v1/rules/validate", summary="Validate a CEL condition", response_model=ConditionCheck, responses=errors(413, 415))
 def validate_condition(body: ConditionBody) -> Json:
     """Whether a condition compiles: the check that creating a rule does. 200 for valid and invalid ones alike."""
     error = service.compile_error_of(body.condition)
@@ -86,7 +86,7 @@ def get_rule(call: CallDep, rule_id: PathId) -> Json:
     return ok(_body(call.run(lambda session: service.get_rule(session, call.organization_id, rule_id))))
 
 
-@router.patch("/v1/rules/{id}", summary="Update a rule", response_model=RuleRead, responses=errors(404, 409))
+@router.patch("/v1/rules/{id}", summary="Update a rule", response_model=RuleRead, responses=errors(404, 409, 413, 415))
 def update_rule(
     call: CallDep,
     rule_id: PathId,

@@ -185,14 +185,24 @@ class BalanceForfeit(_Move):
             yield fault("reference_id", "not_allowed", "Only with bucket HELD", received=given["reference_id"])
 
 
+_NOT_IN_VOID = ("amount", "earned_from", "earned_to", "lot_ids")
+
+
+def _describe_void(schema: dict[str, Any]) -> None:
+    """Known fields that no void may have needn't be shown to anybody."""
+    for name in _NOT_IN_VOID:
+        del schema["properties"][name]
+    schema["example"] = _IDS | {"description": "Order cancelled", "reference_id": "order-9"}
+
+
 class BalanceVoidHold(_Move):
-    model_config = ConfigDict(json_schema_extra={"example": _IDS | {"description": "Order cancelled", "reference_id": "order-9"}})
+    model_config = ConfigDict(json_schema_extra=_describe_void)
 
     reference_id: ReferenceId
 
     @classmethod
     def cross_faults(cls, given: Given) -> Iterator[Fault]:
-        for name in ("amount", "earned_from", "earned_to", "lot_ids"):
+        for name in _NOT_IN_VOID:
             if name in given:
                 yield fault(name, "not_allowed", "A void takes everything under the reference")
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from api.schemas.types import (
     AmountStr,
@@ -97,6 +98,14 @@ class RequestModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=False, protected_namespaces=())
 
+    @model_validator(mode="before")
+    @classmethod
+    def _require_object(cls, data: object) -> object:
+        """Only objects: the framework would read fields off anything that has attributes, a number too."""
+        if not isinstance(data, dict | cls):
+            raise PydanticCustomError("invalid", "Must be an object", {"expected": "object"})
+        return data
+
     @classmethod
     def cross_faults(cls, given: Given) -> Iterator[Fault]:  # noqa: ARG003 - for those who override it
         """Faults that need several fields; `given` holds what was sent and isn't null, raw and perhaps malformed.
@@ -104,6 +113,15 @@ class RequestModel(BaseModel):
         Yield `fault(...)` with field names relative to this object; they are listed with the faults of single fields.
         """
         yield from ()
+
+
+def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    parts = schema.get("anyOf", [])
+    if any(part.get("type") == "null" for part in parts):
+        return schema
+    outer = {name: schema[name] for name in ("title", "description", "default") if name in schema}
+    inner = {name: value for name, value in schema.items() if name not in outer}
+    return {"anyOf": [*(parts or [inner]), {"type": "null"}]} | outer
 
 
 class CreateModel(RequestModel):
@@ -116,6 +134,14 @@ class CreateModel(RequestModel):
             return data
         optional = cls.optional_names()
         return {name: value for name, value in data.items() if value is not None or name not in optional}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """What may be left out may be null as well; where that isn't said by the field, it is said here."""
+        described = handler.resolve_ref_schema(handler(schema))
+        for name in cls.optional_names() & set(described.get("properties", {})):
+            described["properties"][name] = _nullable(described["properties"][name])
+        return described
 
     @classmethod
     def optional_names(cls) -> frozenset[str]:

@@ -110,8 +110,8 @@ class TagsRead(ResponseModel):
 class CounterRead(ResponseModel):
     key: str
     value: str
-    reset_after: str | None
-    last_reset_at: datetime | None
+    reset_after: Annotated[str | None, Field(description="Only with auto-reset")] = None
+    last_reset_at: Annotated[datetime | None, Field(description="Only with auto-reset")] = None
 
 
 class AttributeRead(ResponseModel):

@@ -22,7 +22,7 @@ from api.schemas.common import (
 )
 from api.schemas.tier_keys import TierKey
 from domain.errors import Fault
-from domain.money import CEILING, MAX_SCALE, format_plain, parse_signed, to_scale
+from domain.money import CEILING, MAX_SCALE, MAX_SIGNIFICANT_DIGITS, format_plain, parse_signed, to_scale
 from domain.tiers.definition import DowngradeMode, Mode, Operator, PeriodType, RetentionMode, Rollover
 
 MAX_CRITERIA = 20
@@ -38,7 +38,7 @@ def _threshold(value: object) -> Decimal:
         found = Decimal(value)
     else:
         refuse("invalid", "Must be a number or a decimal string")
-    if abs(found.adjusted()) > 1000 or not -CEILING < (rounded := to_scale(found, MAX_SCALE)) < CEILING:
+    if not -1000 < found.adjusted() < MAX_SIGNIFICANT_DIGITS or not -CEILING < (rounded := to_scale(found, MAX_SCALE)) < CEILING:
         refuse("out_of_range", "At most 20 digits before the point")
     return rounded
 

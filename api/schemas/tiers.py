@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, WithJsonSchema
 from pydantic.types import JsonValue
 
 from api.schemas.common import (
@@ -188,7 +188,7 @@ class TierQuery(ListQuery):
 class CriterionRead(ResponseModel):
     counter: str
     operator: Operator
-    threshold: Decimal
+    threshold: Annotated[Decimal, WithJsonSchema({"type": "number", "examples": [1000]})]
 
 
 class QualificationRead(ResponseModel):

@@ -120,6 +120,16 @@ def note_flows(conn: Connection, automation_ids: Collection[UUID]) -> None:
     )
 
 
+def forget_flows(conn: Connection) -> None:
+    """Note that nobody has made sure of any flow; one that is locked is passed over."""
+    conn.execute(
+        f"""
+        UPDATE automations SET flow_at = NULL
+        WHERE id IN (SELECT id FROM automations WHERE {_HAS_FLOW} AND flow_at IS NOT NULL ORDER BY id FOR UPDATE SKIP LOCKED)
+        """
+    )
+
+
 def serve_since(conn: Connection, program_id: UUID, now: datetime) -> None:
     """Let subscriptions of the program's automations drop recurring dates that came before a moment."""
     conn.execute(

@@ -106,6 +106,18 @@ def note_flows(conn: Connection, redemption_ids: list[UUID]) -> None:
     )
 
 
+def forget_flows(conn: Connection) -> None:
+    """Note that nobody has made sure of any flow. What somebody else is changing is left."""
+    conn.execute(
+        f"""
+        UPDATE redemptions SET fulfillment_flow_at = NULL
+        WHERE id IN (
+            SELECT r.id FROM {_PENDING} AND r.fulfillment_flow_at IS NOT NULL ORDER BY r.id FOR NO KEY UPDATE SKIP LOCKED
+        )
+        """
+    )
+
+
 def next_moment(conn: Connection, after: datetime) -> datetime | None:
     """The first deadline after a moment; None without one."""
     row: Any = conn.execute(

@@ -41,6 +41,15 @@ class SealedSecrets:
 
 
 @dataclass(frozen=True, slots=True)
+class Present:
+    """An endpoint at a moment: `now` by the product's clock, `real` by the real one."""
+
+    now: datetime
+    real: datetime
+    secrets: SealedSecrets
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointStatistics:
     """How an endpoint did in the last hours; `now` is the moment of asking."""
 
@@ -136,11 +145,12 @@ def replace_secret(conn: Connection, endpoint_id: UUID, sealed: bytes, previous_
     )
 
 
-def secrets_of(conn: Connection, endpoint_id: UUID) -> SealedSecrets | None:
-    """Where an endpoint's messages go, and what they are signed with at this moment."""
+def present(conn: Connection, endpoint_id: UUID) -> Present | None:
+    """Where an endpoint's messages go and what they are signed with at this moment."""
     row: Any = conn.execute(
         """
-        SELECT url, status, secret, CASE WHEN previous_secret_expires_at > openscrip_now() THEN previous_secret END
+        SELECT openscrip_now(), clock_timestamp(), url, status, secret,
+               CASE WHEN previous_secret_expires_at > openscrip_now() THEN previous_secret END
         FROM webhook_endpoints WHERE id = %s
         """,
         [endpoint_id],
@@ -148,7 +158,8 @@ def secrets_of(conn: Connection, endpoint_id: UUID) -> SealedSecrets | None:
     ).fetchone()
     if row is None:
         return None
-    return SealedSecrets(row[0], EndpointStatus(row[1]), tuple(bytes(each) for each in row[2:] if each is not None))
+    sealed = tuple(bytes(each) for each in row[4:] if each is not None)
+    return Present(row[0], row[1], SealedSecrets(row[2], EndpointStatus(row[3]), sealed))
 
 
 def disable(conn: Connection, endpoint_id: UUID, now: datetime) -> None:
@@ -183,17 +194,31 @@ def save_health(conn: Connection, endpoint_id: UUID, health: Health) -> None:
     )
 
 
-def count_attempts(conn: Connection, endpoint_id: UUID, succeeded: int, failed: int, now: datetime) -> None:
-    """Count attempts that ended `now`, for an endpoint whose health is locked."""
-    conn.execute("UPDATE webhook_health SET last_attempt_at = %s WHERE endpoint_id = %s", [now, endpoint_id], prepare=True)
+def count_attempts(conn: Connection, endpoint_id: UUID, health: Health, succeeded: int, failed: int, now: datetime) -> None:
+    """Overwrite a locked health and count the attempts that changed it, which ended `now`."""
     conn.execute(
         """
+        WITH health AS (
+            UPDATE webhook_health
+            SET failures = %(failures)s, openings = %(openings)s, circuit_broken_until = %(broken)s,
+                rate_limited_until = %(limited)s, last_attempt_at = %(now)s
+            WHERE endpoint_id = %(endpoint)s
+        )
         INSERT INTO webhook_hours AS h (endpoint_id, hour, succeeded, failed)
-        VALUES (%s, date_trunc('hour', %s::timestamptz, 'UTC'), %s, %s)
+        VALUES (%(endpoint)s, date_trunc('hour', %(now)s::timestamptz, 'UTC'), %(succeeded)s, %(failed)s)
         ON CONFLICT (endpoint_id, hour)
         DO UPDATE SET succeeded = h.succeeded + excluded.succeeded, failed = h.failed + excluded.failed
         """,
-        [endpoint_id, now, succeeded, failed],
+        {
+            "failures": health.failures,
+            "openings": health.openings,
+            "broken": health.circuit_broken_until,
+            "limited": health.rate_limited_until,
+            "now": now,
+            "endpoint": endpoint_id,
+            "succeeded": succeeded,
+            "failed": failed,
+        },
         prepare=True,
     )
 

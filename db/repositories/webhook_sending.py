@@ -1,4 +1,4 @@
-"""Claiming deliveries, marking what came of them, and finding those that wait. Callers hold the endpoint's health locked."""
+"""Marking what came of attempts, with the endpoint's health locked, and finding deliveries that wait."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -7,42 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from db.repositories import arrays
+from db.repositories.webhook_claims import Claimed
 from db.session import Connection
 
 TEST_TYPE = "webhook.test"
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryKey:
-    """A delivery: deliveries are found by id and the month of `created_at`."""
-
-    id: UUID
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A delivery whose attempt is due."""
-
-    key: DeliveryKey
-    entity_id: UUID
-    attempt_count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A delivery that nobody else sends until `sending_until`, which is also the mark of this claim; `data` is JSON text."""
-
-    key: DeliveryKey
-    sending_until: datetime
-    message_id: UUID
-    type: str
-    organization_id: UUID
-    entity_id: UUID
-    attempt_count: int
-    max_attempts: int
-    data: str
-    trace_parent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,98 +42,6 @@ class RetryKey:
     organization_id: UUID
 
 
-def release_expired(conn: Connection, endpoint_id: UUID) -> None:
-    """Make deliveries PENDING again whose sender is dead."""
-    conn.execute(
-        """
-        UPDATE webhook_deliveries SET status = 'PENDING', sending_until = NULL, updated_at = openscrip_now()
-        WHERE webhook_endpoint_id = %s AND status = 'SENDING' AND sending_until <= clock_timestamp()
-        """,
-        [endpoint_id],
-        prepare=True,
-    )
-
-
-def in_flight(conn: Connection, endpoint_id: UUID) -> list[tuple[UUID, int, float]]:
-    """What is being sent: the entity, the attempts before this one, and how many seconds the claim has left."""
-    return conn.execute(
-        """
-        SELECT entity_id, attempt_count, extract(epoch FROM sending_until - clock_timestamp())::float8
-        FROM webhook_deliveries WHERE webhook_endpoint_id = %s AND status = 'SENDING'
-        """,
-        [endpoint_id],
-        prepare=True,
-    ).fetchall()
-
-
-def waiting_tests(conn: Connection, endpoint_id: UUID, limit: int) -> list[Waiting]:
-    """Messages that somebody tries the endpoint with."""
-    return _waiting(
-        conn.execute(
-            """
-            SELECT id, created_at, entity_id, attempt_count FROM webhook_deliveries
-            WHERE webhook_endpoint_id = %s AND status = 'PENDING' AND event_type = 'webhook.test' ORDER BY created_at LIMIT %s
-            """,
-            [endpoint_id, limit],
-            prepare=True,
-        )
-    )
-
-
-def waiting_first(conn: Connection, endpoint_id: UUID, busy: Collection[UUID], limit: int) -> list[Waiting]:
-    """First attempts in the order of the outbox, without entities that are busy."""
-    return _waiting(
-        conn.execute(
-            """
-            SELECT id, created_at, entity_id, attempt_count FROM webhook_deliveries
-            WHERE webhook_endpoint_id = %s AND status = 'PENDING' AND attempt_count = 0 AND entity_id <> ALL(%s::uuid[])
-            ORDER BY outbox_seq LIMIT %s
-            """,
-            [endpoint_id, arrays.uuids(busy), limit],
-            prepare=True,
-        )
-    )
-
-
-def waiting_again(conn: Connection, endpoint_id: UUID, limit: int) -> list[Waiting]:
-    """Further attempts that are due, longest due first."""
-    return _waiting(
-        conn.execute(
-            """
-            SELECT id, created_at, entity_id, attempt_count FROM webhook_deliveries
-            WHERE webhook_endpoint_id = %s AND status = 'PENDING' AND attempt_count > 0
-              AND next_attempt_at <= (SELECT openscrip_now())
-            ORDER BY next_attempt_at LIMIT %s
-            """,
-            [endpoint_id, limit],
-            prepare=True,
-        )
-    )
-
-
-def claim(conn: Connection, keys: Sequence[DeliveryKey], seconds: float) -> list[Claimed]:
-    """Take PENDING deliveries for so many seconds of the real clock, in the order of the keys."""
-    rows = conn.execute(
-        """
-        WITH wanted AS MATERIALIZED (
-            SELECT id, created_at, position, clock_timestamp() + make_interval(secs => %s) AS until
-            FROM unnest(%s::uuid[], %s::timestamptz[]) WITH ORDINALITY AS t (id, created_at, position)
-        ), taken AS (
-            UPDATE webhook_deliveries d SET status = 'SENDING', sending_until = w.until, updated_at = openscrip_now()
-            FROM wanted w WHERE d.id = w.id AND d.created_at = w.created_at AND d.status = 'PENDING'
-            RETURNING d.*, w.position
-        )
-        SELECT t.id, t.created_at, t.sending_until, t.webhook_event_id, t.event_type, t.organization_id, t.entity_id,
-               t.attempt_count, t.max_attempts, m.data::text, m.trace_parent
-        FROM taken t JOIN webhook_messages m ON m.id = t.webhook_event_id AND m.created_at = t.created_at
-        ORDER BY t.position
-        """,
-        [seconds, arrays.uuids(key.id for key in keys), arrays.moments(key.created_at for key in keys)],
-        prepare=True,
-    )
-    return [Claimed(DeliveryKey(row[0], row[1]), *row[2:]) for row in rows]
-
-
 def mark(conn: Connection, marked: Sequence[Marked], now: datetime) -> set[UUID]:
     """Count attempts and store what came of them; returns the ids, without those whose claim is no longer theirs."""
     rows = conn.execute(
@@ -195,22 +71,6 @@ def mark(conn: Connection, marked: Sequence[Marked], now: datetime) -> set[UUID]
         prepare=True,
     )
     return {row[0] for row in rows}
-
-
-def give_back(conn: Connection, claimed: Sequence[Claimed]) -> None:
-    """Make claimed deliveries PENDING again, no attempt counted."""
-    conn.execute(
-        """
-        UPDATE webhook_deliveries d SET status = 'PENDING', sending_until = NULL, updated_at = openscrip_now()
-        FROM unnest(%s::uuid[], %s::timestamptz[], %s::timestamptz[]) AS r (id, created_at, claim)
-        WHERE d.id = r.id AND d.created_at = r.created_at AND d.status = 'SENDING' AND d.sending_until = r.claim
-        """,
-        [
-            arrays.uuids(each.key.id for each in claimed),
-            arrays.moments(each.key.created_at for each in claimed),
-            arrays.moments(each.sending_until for each in claimed),
-        ],
-    )
 
 
 def fail_pending(conn: Connection, endpoint_id: UUID, error: str, limit: int) -> int:
@@ -259,19 +119,21 @@ def find_waiting(conn: Connection, delivery_id: UUID) -> tuple[Any, ...] | None:
     ).fetchone()
 
 
+# The first of each kind, by its index: whether there is one at all would be asked by reading what was delivered long ago, too.
 _DUE = """
     SELECT e.id, e.organization_id FROM webhook_endpoints e JOIN webhook_health h ON h.endpoint_id = e.id
     CROSS JOIN (SELECT openscrip_now() - %(since)s::interval AS due) AS moment
-    WHERE e.id <> ALL(%(without)s::uuid[]) AND ((e.status = 'ARCHIVED' AND EXISTS (
-            SELECT 1 FROM webhook_deliveries d WHERE d.webhook_endpoint_id = e.id AND d.status = 'PENDING'))
+    WHERE e.id <> ALL(%(without)s::uuid[]) AND ((e.status = 'ARCHIVED' AND (
+            SELECT d.created_at FROM webhook_deliveries d WHERE d.webhook_endpoint_id = e.id AND d.status = 'PENDING'
+            ORDER BY d.created_at LIMIT 1) IS NOT NULL)
        OR (e.status = 'ACTIVE' AND coalesce(h.circuit_broken_until <= due, true) AND coalesce(h.rate_limited_until <= due, true)
-           AND (EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.webhook_endpoint_id = e.id AND d.status = 'PENDING'
-                        AND d.attempt_count = 0 AND d.next_attempt_at <= due)
-                OR EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.webhook_endpoint_id = e.id AND d.status = 'PENDING'
-                           AND d.attempt_count > 0 AND d.next_attempt_at <= due)))
+           AND ((SELECT d.next_attempt_at FROM webhook_deliveries d WHERE d.webhook_endpoint_id = e.id AND d.status = 'PENDING'
+                 AND d.attempt_count = 0 ORDER BY d.outbox_seq LIMIT 1) <= due
+                OR (SELECT d.next_attempt_at FROM webhook_deliveries d WHERE d.webhook_endpoint_id = e.id AND d.status = 'PENDING'
+                    AND d.attempt_count > 0 ORDER BY d.next_attempt_at LIMIT 1) <= due))
        -- what a dead sender has is taken from it, whatever keeps the endpoint back
-       OR EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.webhook_endpoint_id = e.id AND d.status = 'SENDING'
-                  AND d.sending_until <= clock_timestamp()))
+       OR (SELECT d.sending_until FROM webhook_deliveries d WHERE d.webhook_endpoint_id = e.id AND d.status = 'SENDING'
+           ORDER BY d.sending_until LIMIT 1) <= clock_timestamp())
     ORDER BY e.id LIMIT %(limit)s
 """
 
@@ -300,11 +162,14 @@ def retries_between(conn: Connection, after: datetime, until: datetime, limit: i
     """Deliveries whose further attempt is due after one moment and not after another, the first first."""
     rows = conn.execute(
         """
-        SELECT id, webhook_endpoint_id, organization_id FROM webhook_deliveries
-        WHERE status = 'PENDING' AND attempt_count > 0 AND next_attempt_at > %s AND next_attempt_at <= %s
-        ORDER BY next_attempt_at LIMIT %s
+        SELECT d.id, e.id, e.organization_id FROM webhook_endpoints e CROSS JOIN LATERAL (
+            SELECT id, next_attempt_at FROM webhook_deliveries
+            WHERE webhook_endpoint_id = e.id AND status = 'PENDING' AND attempt_count > 0
+              AND next_attempt_at > %(after)s AND next_attempt_at <= %(until)s
+            ORDER BY next_attempt_at LIMIT %(limit)s
+        ) AS d WHERE e.status <> 'ARCHIVED' ORDER BY d.next_attempt_at LIMIT %(limit)s
         """,
-        [after, until, limit],
+        {"after": after, "until": until, "limit": limit},
     )
     return [RetryKey(*row) for row in rows]
 
@@ -338,7 +203,3 @@ _MOMENTS = """
     LEFT JOIN webhook_health h ON h.endpoint_id = e.id
     WHERE d.status = 'PENDING'
 """
-
-
-def _waiting(rows: Any) -> list[Waiting]:
-    return [Waiting(DeliveryKey(row[0], row[1]), row[2], row[3]) for row in rows]

@@ -210,6 +210,24 @@ def test_cursors(api: Tenant, cursor: str) -> None:
     assert api.call("GET", f"/v1/programs?cursor={cursor}", 400)["details"]["field"] == "cursor"
 
 
+@pytest.mark.parametrize("kind", [[], {}, [{}], {"a": []}])
+@pytest.mark.parametrize("extra", [{}, {"participant_id": "01890000-0000-7000-8000-000000000001"}])
+def test_lists_and_objects_in_place_of_a_word(api: Tenant, kind: object, extra: dict[str, str]) -> None:
+    body = {"name": "n", "event_name": "e", "scope": "program", "trigger": {"type": kind, "cron_expression": "0 9 * * *"}} | extra
+    found = api.post(f"/v1/programs/{program(api)}/automations", body, 400)
+    assert ("trigger.type", "invalid") in faults(found)
+
+
+@pytest.mark.parametrize("number", [b"5", b"6.7e16", b"0.5", b"true", b'"x"', b"[]"])
+def test_only_objects_are_objects(api: Tenant, number: bytes) -> None:
+    """Also where every field may be left out."""
+    program_id = program(api)
+    answer = api.http.patch(f"/v1/programs/{program_id}", content=number, headers=JSON)
+    assert (answer.status_code, faults(answer.json())) == (400, [("body", "invalid")])
+    tier = b'{"key": "club", "levels": [{"key": "a", "rank": 1}], "lifecycle": ' + number + b"}"
+    assert faults(send(api, tier, f"/v1/programs/{program_id}/tiers").json()) == [("lifecycle", "invalid")]
+
+
 class TestOrder:
     """Of several faults the first in the order of checks answers."""
 

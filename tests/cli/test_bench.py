@@ -13,13 +13,15 @@ from typing import Any
 import pytest
 
 from bench.facts import Machine
-from bench.plan import Plan, bodies, purchases
-from bench.results import FanOutRun, FanOutTimes, Figure, PeriodEnd, Results, Run, TierTimes, percentile
+from bench.plan import Plan, Report, bodies, purchases
+from bench.receiver import Arrivals
+from bench.results import FanOutRun, FanOutTimes, Figure, PeriodEnd, Results, Run, TierTimes, WebhookLoad, percentile
 from bench.tiers import after_period_end
+from bench.webhooks import judge
 from tests.cli.stack import ROOT
 from tests.runtime.folders import passable_folder
 
-TINY = ("--seconds", "1", "--events", "200", "--rounds", "1", "--holders", "250")
+TINY = ("--seconds", "1", "--events", "200", "--rounds", "1", "--holders", "250", "--webhook-seconds", "1")
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -83,7 +85,7 @@ class TestBench:
 
 def check_figures(found: dict[str, Any]) -> None:
     assert found["pgbench"]["tps"] > 0
-    assert set(found["figures"]) == {"batch", "rules", "scarce", "single", "webhooks", "baseline"}
+    assert set(found["figures"]) == {"batch", "rules", "scarce", "single", "baseline"}
     assert found["figures"]["batch"]["rounds"][0]["events"] == 200
     for figure in found["figures"].values():
         assert figure["events_per_second"] > 0
@@ -93,6 +95,11 @@ def check_figures(found: dict[str, Any]) -> None:
     assert redeemed["redemptions"] == 50
     assert 0 < redeemed["p50"] <= redeemed["p99"]
     assert redeemed["ratio_to_bare"] == pytest.approx(redeemed["p50"] / redeemed["bare_p50"], abs=0.01)
+    told = found["webhooks"]
+    assert (told["endpoints"], told["deliveries"]) == (2, 400)
+    assert told["rate"] > 0
+    assert told["received_per_second"] > 0
+    assert 0 < told["received_p50"] <= told["received_p99"]
     crowd = found["fan_outs"]
     assert [(run["total"], run["events"]) for run in crowd["runs"]] == [(2000, 2000), (1000, 1000), (1000, 400)]
     assert all(0 < run["seconds"] <= run["posted_seconds"] for run in crowd["runs"])
@@ -164,6 +171,32 @@ class TestResults:
         values = [float(n) for n in range(100, 0, -1)]
         assert [percentile(values, percent) for percent in (1, 50, 99, 100)] == [1.0, 50.0, 99.0, 100.0]
         assert percentile([7.0], 50) == 7.0
+
+
+class TestWebhooks:
+    def load(self, delay: float, events: int = 200) -> WebhookLoad:
+        """Two endpoints hear of each event, sent within a second, so long after it; a clock that began at 10."""
+        at = [10.0 + number / events + delay for number in range(events) for _ in range(2)]
+        return judge(Arrivals(at, [delay] * len(at)), Report(10.0, 11.0, 0.1), events, {"workers": 0.4})
+
+    def test_what_is_received_while_events_are_sent_counts(self) -> None:
+        load = self.load(0.0025)
+        assert (load.rate, load.deliveries, load.received_per_second, load.behind) == (200.0, 400, 400.0, 0)
+        assert (load.received_p50, load.received_p99) == (2.5, 2.5)
+        assert load.cpu_per_delivery() == {"workers": pytest.approx(1.0)}
+
+    def test_a_backlog_is_seen(self) -> None:
+        load = self.load(0.25)
+        assert (load.received_per_second, load.behind_half_way, load.behind) == (pytest.approx(300.0, abs=4), *[98] * 2)
+
+    def test_fewer_than_the_budget_are_missed(self) -> None:
+        results = results_of([1000.0])
+        results.webhooks = self.load(0.2)
+        assert results.missed() == []
+        results.webhooks = self.load(0.3)
+        assert results.missed() == [Figure.WEBHOOKS]
+        results.webhooks = self.load(0.0, events=190)
+        assert results.missed() == [Figure.WEBHOOKS]
 
 
 def test_period_ends_lower_levels_and_leave_what_is_over() -> None:

@@ -129,14 +129,14 @@ class TestImage:
 
     def test_holds_what_runs_and_nothing_else(self) -> None:
         kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-        packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "bench"}
+        packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "bench", "chaos"}
         assert kept == packages | {"worker.py", "requirements.lock"}
 
 
 class TestMakefile:
     TARGETS = (
-        "help setup up test test-fast lint types format examples bench bench-tiers rush reports year mutants replay load listen "
-        "lock clean"
+        "help setup up test test-fast lint types format examples bench bench-tiers rush reports year replay chaos crashes fuzz "
+        "mutants load listen lock clean"
     )
 
     def test_help_lists_every_target(self) -> None:

@@ -106,7 +106,6 @@ def test_a_restored_backup_goes_on(postgres: EmbeddedPostgres, hooks: Receiver, 
 
 def goes_on(before: Before, database: Database, hooks: Receiver) -> None:
     """What was done is there, what was due is done, what is asked again is answered as before, and the books hold."""
-    tenant: Tenant = before.tenant
     poll(lambda: before.shop.balance("USD") == "95.00/0.00/0.00", 30)
     poll(lambda: before.club.balance("ann") == "57", 30)
     assert before.shop.redeem("5.00", status=200, idempotency_key="voucher-1") == before.redeemed

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
+from temporalio.client import ScheduleOverlapPolicy, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.service import RPCError
 
 from tests.support.client import Tenant, new_tenant
@@ -287,7 +287,8 @@ class TestFlows:
         stack.loop.run(flow.terminate())
         with stack.database.connection() as conn:
             conn.execute("UPDATE redemptions SET fulfillment_flow_at = NULL WHERE id = %s", [made["id"]])
-        stack.loop.run(stack.client.get_schedule_handle(contracts.RECONCILE_SCHEDULE).trigger())
+        reconciliation = stack.client.get_schedule_handle(contracts.RECONCILE_SCHEDULE)
+        stack.loop.run(reconciliation.trigger(overlap=ScheduleOverlapPolicy.ALLOW_ALL))
         poll(lambda: self.is_running(stack, flow), 20)
         again = self.waiting(stack, made)
         shop.hand_over(made, status="FULFILLED")

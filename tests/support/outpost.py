@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from activities.webhook_deliveries import Post, Sender
+from activities.webhook_room import Room
 from db.session import Database, psycopg_of
 from domain.outbox import Message, MessageType
 from runtime.ids import new_id
@@ -91,10 +92,10 @@ def make_outpost(database: Database, url: str) -> Outpost:
 
 
 @contextmanager
-def sender_for(database: Database, post: Post | None = None) -> Iterator[Sender]:
+def sender_for(database: Database, post: Post | None = None, threads: int = 16) -> Iterator[Sender]:
     """A sender with threads of its own."""
-    with ThreadPoolExecutor(16) as callers, ThreadPoolExecutor(2) as clerks:
-        yield Sender(database, post or Post(settings_of(database.url)), callers, clerks)
+    with ThreadPoolExecutor(threads) as callers, ThreadPoolExecutor(2) as clerks:
+        yield Sender(database, post or Post(settings_of(database.url)), callers, clerks, room=Room(threads))
 
 
 def send(sender: Sender, outpost: Outpost) -> SendReport:

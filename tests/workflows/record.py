@@ -382,7 +382,7 @@ async def continued_tier(environment: WorkflowEnvironment) -> WorkflowHistory:
 
 
 async def reconciliation(environment: WorkflowEnvironment) -> WorkflowHistory:
-    """One pass."""
+    """A pass that can't start everything, a check of the books that finds something, and the passes that make up for it."""
     async with timers.working(environment.client, Answers()) as queue:
         flow = await environment.client.start_workflow(contracts.RECONCILE_WORKFLOW, id="reconcile-recorded", task_queue=queue)
         await flow.result()
@@ -511,6 +511,7 @@ SKIPPING: dict[str, Recorder] = {
     "fulfillment_webhook": webhook_fulfillment,
     "tier_retention_archived": archived_tier,
     "automation_fired": fired_automation,
+    "reconcile": reconciliation,
     "automation_subscribed": subscribed_automation,
 }
 SHORT: dict[str, Recorder] = {
@@ -527,7 +528,6 @@ SHORT: dict[str, Recorder] = {
     "fulfillment_unanswered": unanswered_fulfillment,
     "tier_retention_continued": continued_tier,
     "ledger_seal": ledger_seal,
-    "reconcile": reconciliation,
     "clock": moved_clock,
     "redemption": redemption,
     "redemption_refused": refused_redemption,

@@ -25,7 +25,7 @@ from tests.workflows.test_event_lane import until
 from tests.workflows.timers import Answers, automation_report, some_automation, working
 from workflows import contracts
 from workflows.attributes import KIND, ORGANIZATION, PROGRAM, STATUS
-from workflows.contracts import LEDGER_QUEUE, ReconcileReport
+from workflows.contracts import LEDGER_QUEUE
 from workflows.contracts_automation import (
     AutomationCommand,
     AutomationFlowStatus,
@@ -34,6 +34,7 @@ from workflows.contracts_automation import (
     AutomationSignal,
     automation_workflow_id,
 )
+from workflows.contracts_reconcile import ReconcileReport
 from workflows.signals import start_automation
 
 Flow = WorkflowHandle[Any, Any]

@@ -31,11 +31,11 @@ from workflows.contracts import (
     DueKind,
     DueStatus,
     DueTotals,
-    ReconcileReport,
     RunInput,
     RunState,
     RunStatus,
 )
+from workflows.contracts_reconcile import ReconcileReport
 from workflows.signals import ensure_due_work, start_automation_run
 
 Run = WorkflowHandle[Any, Any]

@@ -12,8 +12,10 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
 from activities.due import ReconcileActivities
+from activities.lanes import SweepActivities
 from activities.ledger_seal import SealActivities
 from db.session import Database
+from services.deployment import deployed_lanes
 from tests.support.client import Tenant
 from tests.support.loop import LoopThread
 from tests.support.stack import Stack, poll
@@ -89,7 +91,8 @@ def test_there_is_one_per_deployment_and_it_comes_back(stack: Stack) -> None:
         await ensure_sealing(stack.client)
         assert (await flow.describe()).run_id == first.run_id
         await flow.terminate()
-        await ReconcileActivities(stack.database, stack.client).reconcile_flows()
+        sweep = SweepActivities(stack.database, stack.client, deployed_lanes(stack.database), 1.0)
+        await ReconcileActivities(stack.database, stack.client, sweep).reconcile_flows()
         again = await flow.describe()
         assert again.status is WorkflowExecutionStatus.RUNNING
         assert again.run_id != first.run_id

@@ -96,6 +96,8 @@ def test_the_histories_show_what_matters() -> None:
     for part in ("TIMER_FIRED", "CHILD_WORKFLOW_EXECUTION_COMPLETED", "command_automation", "WORKFLOW_EXECUTION_COMPLETED"):
         assert part in text["automation_fired"], part
     assert "EXECUTION_CONTINUED_AS_NEW" in text["automation_continued"]
+    for part in ("check_books", "TIMER_FIRED", "WORKFLOW_EXECUTION_COMPLETED"):
+        assert part in text["reconcile"], part
     subscribed = text["automation_subscribed"]
     for part in ("attend_subscriptions", "TIMER_FIRED", "TIMER_CANCELED", "command_automation", "WORKFLOW_EXECUTION_COMPLETED"):
         assert part in subscribed, part

@@ -14,8 +14,9 @@ from tests.support.stack import Stack, poll
 from tests.workflows.due_world import Purse
 from workflows import contracts
 from workflows.attributes import KIND, ORGANIZATION, PROGRAM, STATUS
-from workflows.contracts import LEDGER_QUEUE, DueStatus, ReconcileReport
+from workflows.contracts import LEDGER_QUEUE, DueStatus
 from workflows.contracts_hold import HoldState, HoldStatus, hold_workflow_id
+from workflows.contracts_reconcile import ReconcileReport
 
 # Two seconds until the date, and no more than this after it.
 BOUND_SECONDS = 8.0

@@ -22,7 +22,7 @@ from tests.support.loop import LoopThread
 from workflows.automation import AutomationWorkflow
 from workflows.automation_run import AutomationRunWorkflow
 from workflows.clock import ClockWorkflow
-from workflows.contracts import WEBHOOK_QUEUE, DueReport, ReconcileReport, RunInput, RunReport, RunState
+from workflows.contracts import WEBHOOK_QUEUE, DueReport, RunInput, RunReport, RunState
 from workflows.contracts_automation import (
     AutomationCommand,
     AutomationInput,
@@ -35,6 +35,7 @@ from workflows.contracts_automation import (
 from workflows.contracts_clock import ClockInput, ClockReport
 from workflows.contracts_fulfillment import AttemptReport, FulfillmentInput, FulfillmentReport, FulfillmentState
 from workflows.contracts_hold import HoldInput, HoldReport, HoldState
+from workflows.contracts_reconcile import BooksPlace, BooksReport, Breach, ReconcileReport
 from workflows.contracts_tiers import TierRetentionReport, TierState
 from workflows.due_work import DueWorkWorkflow
 from workflows.fulfillment import FulfillmentWorkflow
@@ -215,7 +216,16 @@ class Answers:
 
     @activity.defn
     async def reconcile_flows(self) -> ReconcileReport:
-        return ReconcileReport(holds=2, runs=1)
+        """The first pass can't start one of the flows, and the second has more than it takes."""
+        with self._lock:
+            self.looks += 1
+            return ReconcileReport(holds=2, runs=1, failed=int(self.looks == 1), more=self.looks == 2)
+
+    @activity.defn
+    def check_books(self, place: BooksPlace) -> BooksReport:
+        breach = Breach(check="balances_match", organization_id=UUID(int=2), row="available=2, posted_available=1")
+        found = place.model_copy(update={"found_before": {"balances_match": 1}, "breaches_before": [breach]})
+        return BooksReport(place=found, pages=3, is_round=True)
 
     @activity.defn
     def move_clock(self, call: ClockInput) -> ClockReport:
@@ -234,7 +244,8 @@ class Answers:
         clock = [self.move_clock, self.wake_sleepers]
         handed = [self.attend_fulfillment, self.attend_tier]
         automations = [self.attend_automation, self.attend_subscriptions, self.command_automation]
-        return [self.post_due, self.attend_hold, *handed, self.reconcile_flows, *events, *clock, *automations]
+        reconciled = [self.reconcile_flows, self.check_books]
+        return [self.post_due, self.attend_hold, *handed, *reconciled, *events, *clock, *automations]
 
 
 class JumpingClock:

@@ -101,6 +101,11 @@ class TestCreate:
                 "out_of_range",
             ),
             (
+                {"mode": "ALL", "criteria": [{"counter": "a", "operator": "<", "threshold": -1e70}]},
+                "criteria[0].threshold",
+                "out_of_range",
+            ),
+            (
                 {"mode": "ALL", "criteria": [{"counter": "a/b", "operator": "<", "threshold": 1}]},
                 "criteria[0].counter",
                 "invalid",

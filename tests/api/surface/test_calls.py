@@ -1,0 +1,43 @@
+"""Every operation does what it is for when it is called as its own example shows."""
+
+import pytest
+
+from tests.api.surface.calls import Call, calls_of
+from tests.api.surface.operations import Operation, operations
+from tests.api.surface.world import World
+
+pytestmark = pytest.mark.xdist_group("surface")
+
+# what ends something is called when nobody needs that any more
+LAST = ("cancel", "DELETE", "archive")
+
+
+def is_last(operation: Operation) -> tuple[int, int]:
+    """What ends a thing comes late, and the inner thing before the outer one."""
+    rank = next((rank for rank, word in enumerate(LAST, 1) if word in operation.name), 0)
+    return rank, -operation.path.count("/") if rank else 0
+
+
+def is_served(operation: Operation) -> bool:
+    """Whether this deployment serves it: the test clock is switched on where it is needed."""
+    return operation.path != "/v1/test-clock"
+
+
+SERVED = sorted(filter(is_served, operations()), key=is_last)
+
+
+@pytest.mark.parametrize("operation", SERVED, ids=lambda operation: operation.name)
+def test_examples_work(operation: Operation, spare: World) -> None:
+    answer = calls_of(operation, spare)[0].send(spare.tenant)
+    assert answer.status_code in operation.success, answer.text
+
+
+@pytest.mark.parametrize("operation", SERVED, ids=lambda operation: operation.name)
+def test_every_id_of_a_body_is_shown_by_some_call(operation: Operation, world: World) -> None:
+    shown = {place for call in calls_of(operation, world) for place in places(call)}
+    assert {f"body {field}" for field in operation.id_fields()} <= shown
+    assert {f"query {name}" for name in operation.id_parameters()} <= shown
+
+
+def places(call: Call) -> set[str]:
+    return {place for place, _, _ in call.ids()}
