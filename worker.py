@@ -33,7 +33,8 @@ from db.session import Database
 from runtime.log import configure_logging, warn_without_secret_key
 from runtime.metrics import serve_metrics
 from runtime.settings import Settings, SettingsError, get_settings
-from runtime.temporal import connect, sandbox_runner
+from runtime.temporal import connect, deployment_config, sandbox_runner
+from runtime.tracing import tracing
 from services.clock import require_own_time
 from services.deployment import deployed_lanes
 from workflows.automation import AutomationWorkflow
@@ -126,6 +127,7 @@ def build_worker(
         workflow_runner=sandbox_runner(),
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         graceful_shutdown_timeout=GRACE,
+        deployment_config=deployment_config(settings),
     )
 
 
@@ -138,10 +140,11 @@ def webhook_worker(client: Client, database: Database, settings: Settings, execu
         activity_executor=executor,
         max_concurrent_activities=WEBHOOKS_AT_ONCE,
         graceful_shutdown_timeout=GRACE,
+        deployment_config=deployment_config(settings),
     )
 
 
-def delivery_worker(client: Client, sender: Sender) -> Worker:
+def delivery_worker(client: Client, sender: Sender, settings: Settings) -> Worker:
     """The worker of the queue of messages: endpoints have slots of their own, whatever fulfilments wait for."""
     deliveries = DeliveryActivities(sender)
     return Worker(
@@ -153,6 +156,7 @@ def delivery_worker(client: Client, sender: Sender) -> Worker:
         workflow_runner=sandbox_runner(),
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         graceful_shutdown_timeout=GRACE,
+        deployment_config=deployment_config(settings),
     )
 
 
@@ -162,10 +166,12 @@ async def keeping(settings: Settings, database: Database, keeper: Keeper) -> Asy
     tasks = [asyncio.create_task(keeper.keep())]
     if settings.worker_metrics_port:
         tasks.append(asyncio.create_task(keep_sampling(database)))
-    yield
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def run(settings: Settings, stopping: asyncio.Event) -> None:
@@ -190,11 +196,11 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
         ThreadPoolExecutor(activity_slots(settings), "activity") as executor,
         ThreadPoolExecutor(REDEMPTIONS_AT_ONCE, "redemption") as redeemers,
     ):
-        redemptions = redemption_worker(client, RedemptionActivities(database).all, redeemers)
+        redemptions = redemption_worker(client, RedemptionActivities(database).all, redeemers, deployment_config(settings))
         outward.after_commit = waker.note
         webhooks = webhook_worker(client, outward, settings, callers)
         ledger = build_worker(client, database, settings, lanes, executor, deliveries)
-        async with ledger, redemptions, webhooks, delivery_worker(client, deliveries):
+        async with ledger, redemptions, webhooks, delivery_worker(client, deliveries, settings):
             log.info("worker_started", lanes=lanes, temporal=settings.temporal_target)
             async with keeping(settings, database, keeper):
                 await stopping.wait()
@@ -211,7 +217,8 @@ async def main() -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    await run(settings, stopping)
+    with tracing(settings, "openscrip-worker"):
+        await run(settings, stopping)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from db.repositories import processing as rows
 from db.repositories.webhook_sending import EndpointKey, due_endpoints
 from db.session import Connection, Database
 from runtime.metrics import EVENT_BATCH_SECONDS, EVENT_BATCH_SIZE, EVENT_LAG_SECONDS, EVENT_POSTED_SECONDS, EVENTS_PROCESSED
+from runtime.tracing import note
 from services.processing import BATCH_EVENTS, Batch, Locks, StartAgain, give_up_or_postpone, process_batch
 from services.transactions import is_transient
 from workflows.contracts import DrainInput, DrainReport, SweepReport
@@ -87,10 +88,10 @@ class LaneActivities:
         locks = Locks()
         for _ in range(CONFLICT_RETRIES):
             try:
-                with self.database.connection() as conn:
-                    if limit == 1:
-                        return _alone(conn, lane, locks)
-                    return process_batch(conn, lane, limit=limit, locks=locks)
+                with self.database.connection("lane batch") as conn:
+                    note(lane=lane)
+                    batch = _alone(conn, lane, locks) if limit == 1 else process_batch(conn, lane, limit=limit, locks=locks)
+                return batch.committed()
             except StartAgain as late:
                 locks = locks.plus(late)
             except Exception as error:
@@ -126,7 +127,9 @@ def _alone(conn: Connection, lane: int, locks: Locks) -> Batch:
     except Exception as error:
         if is_unreachable(error) or is_transient(error):
             raise
-        log.warning("event_attempt_failed", lane=lane, error=type(error).__name__, exc_info=True)
+        culprit = queue.take_events(conn, lane, 1)
+        ids = {"event_id": str(culprit[0].event.id), "attempt": culprit[0].attempts + 1} if culprit else {}
+        log.warning("event_attempt_failed", lane=lane, error=type(error).__name__, exc_info=True, **ids)
         return give_up_or_postpone(conn, lane)
 
 

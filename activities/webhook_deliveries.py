@@ -28,6 +28,7 @@ from domain.webhook_urls import UrlFlaw
 from runtime.hosts import Lookup
 from runtime.metrics import WEBHOOK_ATTEMPT_SECONDS, WEBHOOK_ATTEMPTS
 from runtime.settings import Settings, SettingsError
+from runtime.tracing import SpanKind, note, span
 from runtime.webhook_client import WebhookClient
 from runtime.webhook_secrets import WebhookSecrets
 from services import webhook_sending as sending
@@ -93,7 +94,16 @@ class Post:
             raise SettingsError(message) from None
 
     def __call__(self, url: str, secrets: Sequence[str], claimed: Claimed) -> Answer:
-        """The answer to one attempt."""
+        """The answer to one attempt, which belongs to the trace of what the message is about."""
+        ids = {"delivery_id": str(claimed.key.id), "message_id": str(claimed.message_id), "message_type": claimed.type}
+        ids["organization_id"] = str(claimed.organization_id)
+        attempt = claimed.attempt_count + 1
+        with span("webhook attempt", parent=claimed.trace_parent, kind=SpanKind.CLIENT, attempt=attempt, **ids):
+            answer = self._attempt(url, secrets, claimed)
+            note(answer="no answer" if answer.status is None else answer.status)
+        return answer
+
+    def _attempt(self, url: str, secrets: Sequence[str], claimed: Claimed) -> Answer:
         began = time.monotonic()
         try:
             addresses = addresses_of(url, is_private_allowed=self._settings.webhook_allow_private, lookup=self._lookup)

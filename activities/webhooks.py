@@ -12,6 +12,7 @@ from domain.webhook_attempts import Answer
 from domain.webhook_message import signed_headers
 from domain.webhook_urls import UrlFlaw
 from runtime.settings import Settings, SettingsError
+from runtime.tracing import SpanKind, note, span
 from runtime.webhook_client import WebhookClient
 from runtime.webhook_secrets import WebhookSecrets
 from services import fulfillment_attempts
@@ -63,7 +64,11 @@ class FulfillmentSender:
             return Answer(error=f"forbidden address: {flaw}")
         # by the real clock, which receivers have too
         headers = signed_headers(attempt.redemption_id, int(time.time()), attempt.body, [secret])
-        return self.client.post(attempt.url, addresses, headers, attempt.body)
+        ids = {"redemption_id": str(attempt.redemption_id), "organization_id": str(attempt.organization_id)}
+        with span("fulfillment attempt", kind=SpanKind.CLIENT, **ids):
+            answer = self.client.post(attempt.url, addresses, headers, attempt.body)
+            note(answer="no answer" if answer.status is None else answer.status)
+        return answer
 
 
 @dataclass(frozen=True, slots=True)

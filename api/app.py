@@ -14,6 +14,7 @@ from api.openapi import DESCRIPTION, describe
 from api.routes import ROUTERS, clock
 from db.session import Database
 from runtime.settings import Settings, get_settings
+from runtime.tracing import traced_app
 from services.organizations import ensure_bootstrap
 
 VERSION = "0.1.0"
@@ -41,6 +42,7 @@ def create_app(settings: Settings | None = None, parts: Sequence[LifespanPart] =
     app.state.settings = settings
     app.state.parts = tuple(parts)
     app.state.readiness = {}
+    app.state.is_draining = False
     for router in ROUTERS:
         app.router.routes.extend(router.routes)
     # the test clock is described in any case, and served only where it is switched on
@@ -56,7 +58,7 @@ def _stack(app: FastAPI, dispatch: Dispatch) -> ASGIApp:
     stack: ASGIApp = dispatch
     for middleware, args, options in reversed(app.user_middleware):
         stack = middleware(stack, *args, **options)
-    return Gate(stack)
+    return traced_app(Gate(stack))
 
 
 @asynccontextmanager

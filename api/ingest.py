@@ -7,7 +7,8 @@ once and a flood shares transactions.
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextvars import Context
+from dataclasses import dataclass, replace
 
 import psycopg
 import structlog
@@ -15,6 +16,7 @@ import structlog
 from api.waker import LaneWaker
 from db.session import Database
 from runtime.metrics import EVENTS_ACCEPTED, EVENTS_REPLAYED, INGEST_GROUP_SIZE
+from runtime.tracing import span, trace_parent
 from services.ingest import Accepted, Result, Submission, accept
 
 log = structlog.get_logger(__name__)
@@ -29,6 +31,7 @@ class _Waiting:
 
     submissions: Sequence[Submission]
     answer: asyncio.Future[list[Result]]
+    trace: str | None
 
 
 class EventIngest:
@@ -49,10 +52,13 @@ class EventIngest:
         Raises what the database raised when the submissions couldn't be stored even alone.
         """
         answer: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(submissions, answer))
+        trace = trace_parent()
+        if trace is not None:
+            submissions = [replace(submission, trace_parent=trace) for submission in submissions]
+        self._waiting.append(_Waiting(submissions, answer, trace))
         if self._idle:
             self._idle -= 1
-            task = asyncio.create_task(self._flush())
+            task = asyncio.create_task(self._flush(), context=Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return await answer
@@ -85,7 +91,7 @@ class EventIngest:
 
     async def _store(self, group: list[_Waiting]) -> None:
         try:
-            results = await self._in_thread([submission for request in group for submission in request.submissions])
+            results = await self._in_thread(group)
         except psycopg.Error as error:
             if len(group) == 1:
                 raise
@@ -99,11 +105,13 @@ class EventIngest:
             return
         self._answer(group, results)
 
-    async def _in_thread(self, submissions: list[Submission]) -> list[Result]:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._transact, submissions)
+    async def _in_thread(self, group: list[_Waiting]) -> list[Result]:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._transact, group)
 
-    def _transact(self, submissions: list[Submission]) -> list[Result]:
-        with self._database.connection() as conn:
+    def _transact(self, group: list[_Waiting]) -> list[Result]:
+        submissions = [submission for request in group for submission in request.submissions]
+        others = [request.trace for request in group[1:]]
+        with span("store events", parent=group[0].trace, links=others), self._database.connection() as conn:
             return accept(conn, submissions, self._lanes)
 
     def _answer(self, group: list[_Waiting], results: list[Result]) -> None:

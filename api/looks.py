@@ -7,6 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import psycopg
 import structlog
 
 from db.session import Database
+from runtime.tracing import span, trace_parent
 from services import redemptions
 from services.redemptions import Glance
 from services.tickets import Outlook
@@ -36,6 +38,7 @@ class Seen(NamedTuple):
 class _Waiting:
     glance: Glance
     answer: "asyncio.Future[Seen]"
+    trace: str | None
 
 
 class Looks:
@@ -54,10 +57,10 @@ class Looks:
     async def look(self, glance: Glance, *, is_first: bool) -> Seen:
         """What there is to see; `is_first`: before all that aren't. Raises what the database raised."""
         answer: asyncio.Future[Seen] = self._loop.create_future()
-        (self._first if is_first else self._waiting).append(_Waiting(glance, answer))
+        (self._first if is_first else self._waiting).append(_Waiting(glance, answer, trace_parent()))
         if self._idle:
             self._idle -= 1
-            task = asyncio.create_task(self._work())
+            task = asyncio.create_task(self._work(), context=Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return await answer
@@ -87,7 +90,7 @@ class Looks:
     async def _answer(self, group: Sequence[_Waiting]) -> None:
         began = self._loop.time()
         try:
-            outlooks = await self._loop.run_in_executor(self._threads, self._look, [one.glance for one in group])
+            outlooks = await self._loop.run_in_executor(self._threads, self._look, group)
         except (psycopg.DataError, psycopg.ProgrammingError) as error:
             if len(group) == 1:
                 _fail(group, error)
@@ -103,8 +106,10 @@ class Looks:
                 if not one.answer.done():
                     one.answer.set_result(Seen(outlook, began))
 
-    def _look(self, glances: Sequence[Glance]) -> list[Outlook]:
-        return transact(self._database, lambda session: redemptions.glance(session, glances, self._patience_ms))
+    def _look(self, group: Sequence[_Waiting]) -> list[Outlook]:
+        glances = [one.glance for one in group]
+        with span("look", parent=group[0].trace, links=[one.trace for one in group[1:]]):
+            return transact(self._database, lambda session: redemptions.glance(session, glances, self._patience_ms))
 
 
 def _fail(group: Sequence[_Waiting], error: Exception) -> None:

@@ -12,11 +12,13 @@ from prometheus_client import Histogram
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars
 
 from api.admission import admit
 from api.errors import MethodNotAllowed, as_refusal, render, unknown_route
 from api.requests import StrictRoute
 from domain.errors import bad_request
+from runtime.tracing import name_request
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _SECONDS = Histogram(
@@ -42,13 +44,19 @@ class Gate:
         headers = dict(scope["headers"])
         request_id = _request_id(headers)
         scope.setdefault("state", {})["request_id"] = request_id
+        # the task of the request has a context of its own: nothing has to be taken back
+        bind_contextvars(request_id=request_id)
         extra = [(b"x-request-id", request_id.encode())]
+        if scope["app"].state.is_draining:
+            extra.append((b"connection", b"close"))
         status = 0
 
         async def answer(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                # the span of the request ends with the answer's last part, before this returns
+                name_request(*_series_of(scope, status), request_id=request_id)
                 message["headers"] = [*message.get("headers", ()), *extra]
             await send(message)
 
@@ -58,7 +66,9 @@ class Gate:
                 scope["state"]["principal"] = await admit(headers, state.keys, state.turnstile, extra)
             await self.app(scope, receive, answer)
         except ClientDisconnect:
-            status = status or 499
+            if not status:
+                status = 499
+                name_request(*_series_of(scope, status), request_id=request_id)
         except Exception as error:
             if status:
                 raise
@@ -75,14 +85,20 @@ def _request_id(headers: dict[bytes, bytes]) -> str:
 
 
 def _observe(scope: Scope, status: int, seconds: float) -> None:
+    series = _series_of(scope, status)
+    found = _series.get(series)
+    if found is None:
+        method, path, _ = series
+        found = _series[series] = _SECONDS.labels(method, path, str(status))
+    found.observe(seconds)
+
+
+def _series_of(scope: Scope, status: int) -> tuple[str, str, int]:
+    """Method, route and status: what requests are counted and traced by."""
     route = scope.get("route")
     path = route.path if route is not None else "none"
     method = scope["method"] if scope["method"] in _METHODS else "other"
-    series = (method, path, status)
-    found = _series.get(series)
-    if found is None:
-        found = _series[series] = _SECONDS.labels(method, path, str(status))
-    found.observe(seconds)
+    return method, path, status
 
 
 class _Node:

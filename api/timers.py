@@ -16,6 +16,7 @@ from domain.automations import Automation, Source
 from domain.ledger.accounts import Bucket
 from domain.ledger.credit import When
 from runtime.metrics import TIMER_CALLS
+from runtime.tracing import carried
 from services.movements import Adjusted, Adjustment, AdjustType, Moved, Movement, Operation
 from workflows.contracts import DueKind
 from workflows.contracts_automation import AutomationInput
@@ -95,7 +96,7 @@ class Timers:
 
     def start_fulfillment(self, fulfillment: FulfillmentInput) -> None:
         """A redemption was made that has to be handed over."""
-        self._submit(f"start {fulfillment.redemption_id}", partial(start_fulfillment, self._client, fulfillment))
+        self._submit(f"start {fulfillment.redemption_id}", carried(partial(start_fulfillment, self._client, fulfillment)))
 
     def tell_fulfillment(self, redemption_id: UUID, what: FulfillmentSignal) -> None:
         """A fulfilment was reported or cancelled."""

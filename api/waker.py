@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 
 import structlog
 
@@ -33,7 +34,7 @@ class LaneWaker:
         self._dirty |= lanes
         for lane in lanes:
             if lane not in self._tasks:
-                self._tasks[lane] = asyncio.create_task(self._run(lane))
+                self._tasks[lane] = asyncio.create_task(self._run(lane), context=Context())
 
     async def close(self) -> None:
         """Stop signalling; the sweep wakes what was not."""

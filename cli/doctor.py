@@ -114,15 +114,25 @@ def check_secrets(settings: Settings) -> Iterator[Finding]:
 
 
 def check_ports(settings: Settings, *, running: bool) -> Iterator[Finding]:
-    """The ports that `up` wants: free, or used by `up` itself."""
+    """The ports that `up` wants: free, or used by `up` itself or by an API that runs without it."""
     for use in ports_of(settings):
         subject = f"port {use.port} ({use.service})"
         if port_is_free(use.port, use.host):
             yield Finding(subject, Verdict.OK, "free")
         elif running:
             yield Finding(subject, Verdict.OK, "used by `openscrip up`")
+        elif use.service == "api" and _api_lives(settings):
+            yield Finding(subject, Verdict.OK, "used by an API of ours")
         else:
             yield Finding(subject, Verdict.BROKEN, "taken", f"stop what listens there or set {use.variable}")
+
+
+def _api_lives(settings: Settings) -> bool:
+    try:
+        answer = httpx.get(f"{settings.api_url}/healthz", timeout=CONNECT_SECONDS, trust_env=False).json()
+    except (httpx.TransportError, ValueError):
+        return False
+    return bool(answer == {"status": "ok"})
 
 
 def check_database(settings: Settings, *, running: bool) -> Iterator[Finding]:

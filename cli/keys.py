@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from cli.orgs import administration, print_facts
 from services import organizations
@@ -19,7 +19,8 @@ def create(organization: UUID, name: str) -> None:
 
 def show(organization: UUID) -> None:
     """Print the keys of an organization."""
-    table = Table("id", "name", "created_at", "revoked_at")
+    # an id is copied: it is never cut
+    table = Table(Column("id", no_wrap=True, min_width=36), "name", "created_at", "revoked_at")
     with administration() as session:
         for row in organizations.list_api_keys(session, organization):
             revoked = f"{row.revoked_at:%Y-%m-%d %H:%M}" if row.revoked_at else ""

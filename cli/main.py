@@ -61,6 +61,14 @@ def migrate() -> None:
 
 
 @app.command()
+def promote() -> None:
+    """Make the worker version of the settings the current one: Temporal gives flows to its workers from now on."""
+    from cli.promote import run
+
+    run()
+
+
+@app.command()
 def doctor(
     *,
     settings: Annotated[bool, typer.Option("--settings", help="Print every setting with its default.")] = False,

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from uuid import UUID
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
@@ -43,7 +43,8 @@ def create(name: str) -> None:
 
 def show() -> None:
     """Print all organizations."""
-    table = Table("id", "name", "status", "created_at")
+    # an id is copied: it is never cut
+    table = Table(Column("id", no_wrap=True, min_width=36), "name", "status", "created_at")
     with administration() as session:
         for row in organizations.list_organizations(session):
             table.add_row(str(row.id), row.name, str(row.status), f"{row.created_at:%Y-%m-%d %H:%M}")

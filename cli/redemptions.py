@@ -13,7 +13,7 @@ from activities.redemptions import RedemptionActivities
 from api.redemptions import Redeemer
 from db.session import Database
 from runtime.settings import Settings
-from runtime.temporal import ensure_search_attributes
+from runtime.temporal import deployment_config, ensure_search_attributes
 from workflows.hosting import REDEMPTIONS_AT_ONCE, redemption_worker
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ async def hosted_redemptions(app: FastAPI) -> AsyncIterator[None]:
     ):
         # what is committed here wakes the same flows as what requests commit
         database.after_commit = app.state.database.after_commit
-        working = asyncio.create_task(_work(redeemer, database, executor))
+        working = asyncio.create_task(_work(settings, redeemer, database, executor))
         try:
             yield
         finally:
@@ -42,12 +42,13 @@ async def hosted_redemptions(app: FastAPI) -> AsyncIterator[None]:
             await asyncio.gather(working, return_exceptions=True)
 
 
-async def _work(redeemer: Redeemer, database: Database, executor: ThreadPoolExecutor) -> None:
+async def _work(settings: Settings, redeemer: Redeemer, database: Database, executor: ThreadPoolExecutor) -> None:
     client = await redeemer.client()
     await ensure_search_attributes(client)
     while True:
         try:
-            await redemption_worker(client, RedemptionActivities(database, redeemer.tell).all, executor).run()
+            activities = RedemptionActivities(database, redeemer.tell).all
+            await redemption_worker(client, activities, executor, deployment_config(settings)).run()
         except Exception as error:
             # the workers of other processes go on
             log.exception("redemption_worker_failed", error=type(error).__name__)

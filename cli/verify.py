@@ -48,7 +48,7 @@ def run(organization: UUID | None) -> None:
     if broken:
         console.print(f"{broken} checks failed", style="red")
         raise typer.Exit(1)
-    console.print(f"everything agrees: {len(wanted)} organizations, {len(CHECKS)} checks of each", style="green")
+    console.print(f"everything agrees: {len(CHECKS)} checks, organizations: {len(wanted)}", style="green")
 
 
 def _organizations(session: Session, wanted: UUID | None) -> list[tuple[UUID, str]]:

@@ -315,6 +315,7 @@ CREATE TABLE public.event_queue (
     attempts smallint DEFAULT 0 NOT NULL,
     not_before timestamp with time zone,
     queued_at timestamp with time zone NOT NULL,
+    trace_parent text,
     CONSTRAINT event_queue_state_check CHECK ((state = ANY (ARRAY['RECEIVED'::text, 'PENDING'::text])))
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000');
@@ -993,7 +994,8 @@ CREATE TABLE public.webhook_messages (
     organization_id uuid NOT NULL,
     type text NOT NULL,
     data json NOT NULL,
-    created_at timestamp with time zone NOT NULL
+    created_at timestamp with time zone NOT NULL,
+    trace_parent text
 )
 PARTITION BY RANGE (created_at);
 CREATE TABLE public.webhook_messages_other (
@@ -1001,7 +1003,8 @@ CREATE TABLE public.webhook_messages_other (
     organization_id uuid CONSTRAINT webhook_messages_organization_id_not_null NOT NULL,
     type text CONSTRAINT webhook_messages_type_not_null NOT NULL,
     data json CONSTRAINT webhook_messages_data_not_null NOT NULL,
-    created_at timestamp with time zone CONSTRAINT webhook_messages_created_at_not_null NOT NULL
+    created_at timestamp with time zone CONSTRAINT webhook_messages_created_at_not_null NOT NULL,
+    trace_parent text
 );
 CREATE SEQUENCE public.webhook_outbox_seq
     START WITH 1

@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.pool import QueuePool
 from sqlmodel import Session
 
+from runtime import tracing
 from runtime.metrics import watch_pool
 
 APPLICATION_ROLE = "openscrip_app"
@@ -102,6 +103,8 @@ class Database:
             pool_timeout=10,
             pool_pre_ping=False,
             pool_use_lifo=True,
+            # what is bound to a statement is of people, and none of the logs' business
+            hide_parameters=True,
             json_serializer=dumps,
             json_deserializer=loads,
             connect_args={
@@ -115,13 +118,21 @@ class Database:
     @contextmanager
     def session(self) -> Iterator[Session]:
         """A SQLModel session in one transaction: commits when the block ends, rolls back when it raises."""
-        with self._telling(), Session(self.engine, expire_on_commit=False) as session, session.begin():
+        with (
+            self._telling(),
+            tracing.span("transaction"),
+            Session(self.engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
 
     @contextmanager
-    def connection(self) -> Iterator[Connection]:
-        """A bare psycopg connection in one transaction, for set-based hot paths; same pool, same commit rule."""
-        with self._telling(), self.engine.begin() as connection:
+    def connection(self, name: str = "transaction") -> Iterator[Connection]:
+        """A bare psycopg connection in one transaction, for set-based hot paths; same pool, same commit rule.
+
+        In traces the transaction has the name.
+        """
+        with self._telling(), tracing.span(name), self.engine.begin() as connection:
             yield cast("Connection", connection.connection.driver_connection)
 
     def watched(self, name: str) -> "Database":
@@ -151,6 +162,7 @@ def _prepare(dbapi_connection: Any, _record: object) -> None:
     set_json_loads(loads, driver)
     set_json_dumps(dumps, driver)
     assume_application_role(driver)
+    tracing.trace_statements(driver)
 
 
 def freeze(conn: Connection) -> None:

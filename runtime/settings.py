@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "OPENSCRIP_"
@@ -45,6 +45,11 @@ class Settings(BaseSettings):
 
     api_host: str = Field(default="127.0.0.1", description="Address the API listens on")
     api_port: int = Field(default=8000, description="Port of the API", ge=1, le=65535)
+    drain_seconds: float = Field(
+        default=0.0,
+        description="Seconds that an API serves on after SIGTERM, no longer ready, for load balancers to notice",
+        ge=0,
+    )
     data_dir: Path = Field(default=Path(".data"), description="Data, logs and secrets of `openscrip up`")
 
     database_url: SecretStr | None = Field(default=None, description="Postgres of the application; `up` runs its own when unset")
@@ -61,7 +66,15 @@ class Settings(BaseSettings):
         description="host:port of Temporal; default: 127.0.0.1:TEMPORAL_PORT, which `up` starts when unset",
     )
     temporal_namespace: str = Field(default="default", description="Temporal namespace")
-    temporal_tls: bool = Field(default=False, description="Connect to Temporal with TLS; implied by TEMPORAL_API_KEY")
+    temporal_tls: bool = Field(
+        default=False, description="Connect to Temporal with TLS; implied by TEMPORAL_API_KEY and by any of the following"
+    )
+    temporal_tls_ca: Path | None = Field(default=None, description="PEM file with who signs Temporal's certificate")
+    temporal_tls_cert: Path | None = Field(default=None, description="PEM file with our certificate, for mutual TLS")
+    temporal_tls_key: Path | None = Field(default=None, description="PEM file with its private key")
+    temporal_tls_server_name: str | None = Field(
+        default=None, description="Name in Temporal's certificate, when it isn't the host of its address"
+    )
     temporal_api_key: SecretStr | None = Field(default=None, description="API key of Temporal Cloud")
     temporal_encrypt: bool = Field(default=False, description="Encrypt workflow payloads with SECRET_KEY (AES-GCM)")
     temporal_port: int = Field(default=7233, description="Port of the embedded Temporal server", ge=1, le=65535)
@@ -73,6 +86,10 @@ class Settings(BaseSettings):
         ge=1,
         le=256,
     )
+    worker_deployment: str | None = Field(
+        default=None, description="Name of Temporal's worker deployment; with WORKER_BUILD_ID it switches on worker versioning"
+    )
+    worker_build_id: str | None = Field(default=None, description="Build of the code in that deployment, for instance a release")
     lanes: int = Field(default=8, description="Event lanes; fixed by the first migration of a database", ge=1, le=256)
     worker_metrics_port: int = Field(
         default=0, description="Port of a worker's Prometheus metrics; 0 serves none", ge=0, le=65535
@@ -93,10 +110,21 @@ class Settings(BaseSettings):
     test_clock: bool = Field(default=False, description="Opens /v1/test-clock, which moves the server's clock")
     demo: bool = Field(default=True, description="Walk through the quickstart on the first `up`")
 
+    otlp_endpoint: str | None = Field(
+        default=None,
+        description="Base URL of an OpenTelemetry collector (OTLP over HTTP) that gets traces; also OTEL_EXPORTER_OTLP_ENDPOINT",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="Least severe level that is logged"
     )
     log_format: Literal["console", "json"] = Field(default="console", description="Log lines for people or for machines")
+
+    @model_validator(mode="after")
+    def _check_pairs(self) -> Self:
+        for one, other in (("temporal_tls_cert", "temporal_tls_key"), ("worker_deployment", "worker_build_id")):
+            if (getattr(self, one) is None) != (getattr(self, other) is None):
+                raise ValueError(f"{PREFIX}{one.upper()} and {PREFIX}{other.upper()} must be set together")
+        return self
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -184,7 +212,10 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        faults = [f"{PREFIX}{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()]
+        faults = [
+            f"{PREFIX}{str(fault['loc'][0]).upper()}: {fault['msg']}" if fault["loc"] else fault["msg"]
+            for fault in error.errors()
+        ]
         raise SettingsError("\n".join(faults)) from None
 
 

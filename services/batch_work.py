@@ -22,6 +22,7 @@ from runtime.ids import new_id
 from services import crossings, outbox
 from services.batch_tiers import BatchTiers
 from services.crossings import CounterChange
+from services.event_traces import NO_TRACES, EventTraces
 from services.messages.events import record_batch
 from services.rules import load_rule_sets
 
@@ -67,6 +68,7 @@ class Work:
     events: Sequence[Event]
     locks: Locks
     is_dry: bool = False
+    traces: EventTraces = NO_TRACES
     rule_sets: dict[UUID, RuleSet] = field(default_factory=dict)
     books: Books = field(init=False)
     world: World = field(init=False)
@@ -270,7 +272,8 @@ class Work:
             self.tiers.write()
         if self.watched:
             self.has_crossings = crossings.note(self.conn, self._watched_changes())
-        record_batch(self.conn, audience(), outcomes, self.entry_ends, self.rule_sets, self.books, world.standings.changes)
+        told = (self.entry_ends, self.rule_sets, self.books, world.standings.changes, self.traces)
+        record_batch(self.conn, audience(), outcomes, *told)
         spendings = world.budgets.changed
         owners = [self._owner_of(spending.live.budget.asset_id) for spending in spendings]
         if spendings and not budget_rows.spend(self.conn, spendings, owners):

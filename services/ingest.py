@@ -30,6 +30,7 @@ class Submission:
     participant_id: UUID | None = None
     recipient_id: UUID | None = None
     recipient_external_id: str | None = None
+    trace_parent: str | None = None
     id: UUID = field(init=False)
     """The event's id: its identity is program and key."""
 
@@ -204,6 +205,7 @@ def _new_event(
         event_timestamp=submission.event_timestamp,
         created_at=named.now + position * TICK,
         lane=lane_of(participant.id, lanes),
+        trace_parent=submission.trace_parent,
     )
 
 

@@ -18,6 +18,7 @@ from domain.processing.process import Outcome
 from domain.processing.record import Record
 from services import outbox
 from services.batch_work import Locks, StartAgain, Work
+from services.event_traces import NO_TRACES, EventTraces
 from services.messages.events import record_failure
 
 __all__ = ["BATCH_EVENTS", "Batch", "Locks", "StartAgain", "give_up_or_postpone", "process_batch"]
@@ -34,6 +35,8 @@ class Batch:
 
     `accepted` says when these were accepted, in the order of the lane.
 
+    After the commit `committed` ends the spans of its events.
+
     `plans_soon`: it planned SYSTEM events of the next minute, or crossed a threshold, of which the due work should hear after the
     commit; `lowered_holds`: holds with a flow of their own that rules took from.
     """
@@ -45,7 +48,14 @@ class Batch:
     busy: bool = False
     accepted: Sequence[datetime] = ()
     plans_soon: bool = False
+    outcomes: Sequence[Outcome] = ()
+    traces: EventTraces = NO_TRACES
     lowered_holds: tuple[UUID, ...] = ()
+
+    def committed(self) -> "Batch":
+        """End the spans of the events."""
+        self.traces.end(self.outcomes)
+        return self
 
 
 def process_batch(conn: Connection, lane: int, *, limit: int = BATCH_EVENTS, locks: Locks | None = None) -> Batch:
@@ -59,7 +69,8 @@ def process_batch(conn: Connection, lane: int, *, limit: int = BATCH_EVENTS, loc
     queued = queue.take_events(conn, lane, limit)
     if not queued:
         return Batch()
-    work = Work(conn, [item.event for item in queued], locks)
+    traces = EventTraces(queued)
+    work = Work(conn, [item.event for item in queued], locks, traces=traces)
     outcomes = work.evaluate()
     queue.finish(conn, lane, [item.queue_seq for item in queued[: len(outcomes)]])
     work.flush(outcomes)
@@ -71,6 +82,8 @@ def process_batch(conn: Connection, lane: int, *, limit: int = BATCH_EVENTS, loc
         len(work.books.entries),
         taken=len(queued),
         accepted=[outcome.event.created_at for outcome in outcomes],
+        outcomes=outcomes,
+        traces=traces,
         plans_soon=work.has_crossings or any(item.due_at - item.planned_at <= NEAR for item in work.world.planned),
         lowered_holds=_lowered_holds(conn, work),
     )

@@ -10,6 +10,7 @@ from db.repositories import ingest as rows
 from db.session import Connection, dumps
 from domain.automations import event_key
 from domain.lanes import lane_of
+from runtime.tracing import trace_parent
 
 TICK = timedelta(microseconds=1)
 
@@ -87,4 +88,5 @@ def _event(firing: Firing, now: datetime, lanes: int) -> rows.NewEvent:
         automation_id=automation.id,
         caused_by_event_id=automation.caused_by_event_id,
         chain_depth=automation.chain_depth,
+        trace_parent=trace_parent(),
     )

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio.client import Client
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
 from workflows.contracts import REDEMPTION_QUEUE
 from workflows.redemption import RedemptionReversalWorkflow, RedemptionWorkflow
@@ -18,8 +18,13 @@ STICKY_TIMEOUT = timedelta(seconds=1)
 GRACE = timedelta(seconds=5)
 
 
-def redemption_worker(client: Client, activities: Sequence[Callable[..., Any]], executor: ThreadPoolExecutor) -> Worker:
-    """A worker of the redemptions' queue; the executor has REDEMPTIONS_AT_ONCE threads.
+def redemption_worker(
+    client: Client,
+    activities: Sequence[Callable[..., Any]],
+    executor: ThreadPoolExecutor,
+    deployment: WorkerDeploymentConfig | None = None,
+) -> Worker:
+    """A worker of the redemptions' queue, of a version if there is one; the executor has REDEMPTIONS_AT_ONCE threads.
 
     Its flows run outside the sandbox, which every start would build anew for a third of the API's whole work on a redemption.
     They are two calls of one activity; tests replay their histories inside the sandbox.
@@ -35,4 +40,5 @@ def redemption_worker(client: Client, activities: Sequence[Callable[..., Any]], 
         workflow_runner=UnsandboxedWorkflowRunner(),
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         graceful_shutdown_timeout=GRACE,
+        deployment_config=deployment,
     )

@@ -28,13 +28,18 @@ async def healthz() -> Response:
 
 @router.get("/readyz", summary="Can requests be served?", responses={503: {"description": "Something they need is missing"}})
 async def readyz(request: Request) -> Response:
-    """Database reachable with current migrations; what else the process needs (Temporal) as `app.state.readiness` says."""
+    """Database reachable with current migrations; what else the process needs (Temporal) as `app.state.readiness` says.
+
+    A process that is about to end isn't ready, although it serves.
+    """
     database: Database = request.app.state.database
     checks: dict[str, Check] = {
         "database": lambda: to_thread.run_sync(health.is_current, database, abandon_on_cancel=True, limiter=_threads),
         **request.app.state.readiness,
     }
     results = dict(zip(checks, await asyncio.gather(*map(_passes, checks.values())), strict=True))
+    if request.app.state.is_draining:
+        results["draining"] = False
     is_ready = all(results.values())
     states = {name: "ok" if good else "failed" for name, good in results.items()}
     body = {"status": "ok" if is_ready else "unavailable", "checks": states}

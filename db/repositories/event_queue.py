@@ -21,6 +21,7 @@ class QueuedEvent:
     attempts: int
     event: Event
     automation_id: UUID | None = None
+    trace_parent: str | None = None
 
 
 def lock_lane(conn: Connection, lane: int) -> bool:
@@ -34,7 +35,7 @@ def take_events(conn: Connection, lane: int, limit: int) -> list[QueuedEvent]:
         """
         SELECT q.queue_seq, q.attempts, e.id, e.organization_id, e.program_id, e.participant_id, e.recipient_id,
                e.event_data, e.event_timestamp, e.created_at, e.chain_depth,
-               CASE WHEN e.caused_by_event_id IS NULL THEN e.automation_id END
+               CASE WHEN e.caused_by_event_id IS NULL THEN e.automation_id END, q.trace_parent
         FROM event_queue q JOIN events e ON e.id = q.event_id AND e.created_at = q.event_created_at
         WHERE q.lane = %s AND NOT EXISTS (
             SELECT 1 FROM event_queue b
@@ -44,7 +45,7 @@ def take_events(conn: Connection, lane: int, limit: int) -> list[QueuedEvent]:
         """,
         [lane, limit],
     )
-    return [QueuedEvent(row[0], row[1], Event(*row[2:-1]), row[-1]) for row in rows]
+    return [QueuedEvent(row[0], row[1], Event(*row[2:-2]), *row[-2:]) for row in rows]
 
 
 def next_attempt_in(conn: Connection, lane: int) -> float | None:

@@ -62,6 +62,7 @@ class NewEvent:
     automation_id: UUID | None = None
     caused_by_event_id: UUID | None = None
     chain_depth: int = 0
+    trace_parent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,16 +197,17 @@ def insert_events(conn: Connection, events: Sequence[NewEvent]) -> set[UUID]:
         arrays.uuids(event.automation_id for event in events),
         arrays.uuids(event.caused_by_event_id for event in events),
         arrays.numbers(event.chain_depth for event in events),
+        arrays.texts(event.trace_parent for event in events),
     ]
     rows = conn.execute(
         """
         WITH incoming AS MATERIALIZED (
             SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::uuid[], %s::text[],
                                  %s::text[], %s::timestamptz[], %s::timestamptz[], %s::smallint[], %s::text[], %s::uuid[],
-                                 %s::uuid[], %s::smallint[])
+                                 %s::uuid[], %s::smallint[], %s::text[])
                 WITH ORDINALITY AS t (id, organization_id, program_id, participant_id, external_id, recipient_id,
                                       idempotency_key, event_data, event_timestamp, created_at, lane, event_type,
-                                      automation_id, caused_by_event_id, chain_depth, position)
+                                      automation_id, caused_by_event_id, chain_depth, trace_parent, position)
         ), fresh AS (
             INSERT INTO event_identities (id, created_at) SELECT id, created_at FROM incoming ORDER BY id
             ON CONFLICT DO NOTHING RETURNING id
@@ -217,8 +219,10 @@ def insert_events(conn: Connection, events: Sequence[NewEvent]) -> set[UUID]:
                    event_type, event_data::json, event_timestamp, automation_id, caused_by_event_id, chain_depth, created_at
             FROM incoming JOIN fresh USING (id)
         ), queued AS (
-            INSERT INTO event_queue (lane, event_id, event_created_at, organization_id, program_id, order_key, queued_at)
-            SELECT lane, id, created_at, organization_id, program_id, coalesce(participant_id, program_id), created_at
+            INSERT INTO event_queue (lane, event_id, event_created_at, organization_id, program_id, order_key, queued_at,
+                                     trace_parent)
+            SELECT lane, id, created_at, organization_id, program_id, coalesce(participant_id, program_id), created_at,
+                   trace_parent
             FROM incoming JOIN fresh USING (id) ORDER BY position
         )
         SELECT id FROM fresh

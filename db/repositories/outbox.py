@@ -14,10 +14,11 @@ from domain.outbox import Message, Subscription
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A message with its id."""
+    """A message with its id, and the span that it came of where that is traced."""
 
     id: UUID
     message: Message
+    trace_parent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +53,12 @@ def insert(conn: Connection, messages: Sequence[NewMessage], deliveries: Sequenc
         """
         WITH moment AS MATERIALIZED (SELECT openscrip_now() AS now),
         incoming AS MATERIALIZED (
-            SELECT id, organization_id, entity_id, type, data, nextval('webhook_outbox_seq') AS outbox_seq
-            FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::text[])
-                AS t (id, organization_id, entity_id, type, data)
+            SELECT id, organization_id, entity_id, type, data, trace_parent, nextval('webhook_outbox_seq') AS outbox_seq
+            FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[])
+                AS t (id, organization_id, entity_id, type, data, trace_parent)
         ), stored AS (
-            INSERT INTO webhook_messages (id, organization_id, type, data, created_at)
-            SELECT id, organization_id, type, data::json, now FROM incoming, moment
+            INSERT INTO webhook_messages (id, organization_id, type, data, created_at, trace_parent)
+            SELECT id, organization_id, type, data::json, now, trace_parent FROM incoming, moment
         )
         INSERT INTO webhook_deliveries (id, organization_id, webhook_endpoint_id, webhook_event_id, event_type, entity_id,
                                         outbox_seq, next_attempt_at, created_at, updated_at)
@@ -71,6 +72,7 @@ def insert(conn: Connection, messages: Sequence[NewMessage], deliveries: Sequenc
             arrays.uuids(new.message.entity_id for new in messages),
             arrays.words(new.message.type.value for new in messages),
             arrays.texts(dumps(new.message.data) for new in messages),
+            arrays.texts(new.trace_parent for new in messages),
             arrays.uuids(new.id for new in deliveries),
             arrays.uuids(new.message_id for new in deliveries),
             arrays.uuids(new.endpoint_id for new in deliveries),

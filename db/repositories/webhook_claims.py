@@ -40,6 +40,7 @@ class Claimed:
     attempt_count: int
     max_attempts: int
     data: str
+    trace_parent: str | None = None
 
 
 @dataclass(slots=True)
@@ -132,7 +133,7 @@ def claim(conn: Connection, keys: Sequence[DeliveryKey], seconds: float) -> list
             RETURNING d.*, w.position
         )
         SELECT t.id, t.created_at, t.sending_until, t.webhook_event_id, t.event_type, t.organization_id, t.entity_id,
-               t.attempt_count, t.max_attempts, m.data::text
+               t.attempt_count, t.max_attempts, m.data::text, m.trace_parent
         FROM taken t JOIN webhook_messages m ON m.id = t.webhook_event_id AND m.created_at = t.created_at
         ORDER BY t.position
         """,

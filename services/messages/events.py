@@ -15,6 +15,7 @@ from domain.processing.process import Outcome
 from domain.rules.ruleset import RuleSet
 from domain.tiers.changes import LevelChange
 from services import outbox
+from services.event_traces import NO_TRACES, EventTraces
 from services.messages.ledger import entry_messages
 
 RuleSets = Mapping[UUID, RuleSet]
@@ -28,6 +29,7 @@ def record_batch(
     rule_sets: RuleSets,
     books: Books,
     level_changes: Sequence[LevelChange],
+    traces: EventTraces = NO_TRACES,
 ) -> None:
     """Record, event by event in their order, what each changed and then what became of it, as far as somebody wants it.
 
@@ -40,14 +42,16 @@ def record_batch(
     levels = _of_levels(audience, level_changes)
     facts = _facts(conn, audience, outcomes)
     messages: list[Message] = []
+    spans: list[str | None] = []
     begin = 0
     for outcome, end in zip(outcomes, ends, strict=True):
         written = books.entries[begin:end]
         messages += [message for entry in written for message in changes.get(entry.id, ())]
         messages += levels.get(outcome.event.id, ())
         messages += _of_event(audience, outcome, facts, rule_sets, written)
+        spans += [traces.of(outcome.event.id)] * (len(messages) - len(spans))
         begin = end
-    outbox.record(conn, audience, messages)
+    outbox.record(conn, audience, messages, spans)
 
 
 def _of_levels(audience: Audience, changes: Sequence[LevelChange]) -> Mapping[UUID, Sequence[Message]]:

@@ -100,7 +100,7 @@ def test_what_is_tampered_with_is_named(books: FullBooks, statement: str, capsys
     [line] = [number for number, text in enumerate(lines) if text.split()[:2] == ["broken", name]]
     assert lines[line + 1].strip().startswith(f"{name}: ")
     verify.run(None)
-    assert "everything agrees: 1 organizations" in capsys.readouterr().out
+    assert "everything agrees: 25 checks, organizations: 1" in capsys.readouterr().out
 
 
 def test_one_organization(books: FullBooks, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 
 from api.routes import ROUTERS
 from tests.docs.settings_table import ROOT
+from tests.docs.test_docs import anchors
 
 assert ROUTERS, "loading them registers the metrics of requests"
 NAME = re.compile(r"\bopenscrip_\w+")
@@ -82,6 +83,7 @@ def test_alerts_say_how_urgent_they_are_and_what_to_do(rule: dict[str, Any]) -> 
     assert rule["alert"].startswith("OpenScrip")
     assert rule["labels"]["severity"] in {"page", "ticket"}
     assert rule["annotations"]["summary"]
+    assert rule["annotations"]["runbook"] in anchors(ROOT / "docs/runbook.md")
     assert re.fullmatch(r"\d+[smh]", rule.get("for", "1m"))
     used = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
     assert used <= {label.strip() for group in GROUPING.findall(rule["expr"]) for label in group.split(",")} | {

@@ -6,11 +6,17 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
+from db.session import Database
 from runtime.log import configure_logging
 from runtime.settings import Settings
+from runtime.tracing import span, tracing
+from tests.support.receiver import receive
 
 
 @pytest.fixture
@@ -63,3 +69,38 @@ def test_tracebacks_are_kept_without_their_credentials(stream: io.StringIO) -> N
         logging.getLogger("x").exception("failed")
     [line] = lines(stream, "x")
     assert "ValueError: key sk_[hidden]" in line["exception"]
+
+
+def test_what_postgres_says_of_values_is_hidden(stream: io.StringIO, database: Database) -> None:
+    log = structlog.get_logger("openscrip.test")
+    # not in the lines that tracebacks quote
+    person, name = "private-person", "private-name"
+    try:
+        with database.session() as session:
+            session.execute(text("SELECT cast(:name AS text) || CAST(:name AS integer)"), {"name": person})
+    except DBAPIError as error:
+        assert person in str(error)
+        log.exception("failed")
+    try:
+        with database.connection() as conn:
+            conn.execute("CREATE TEMP TABLE people (name text UNIQUE) ON COMMIT DROP")
+            conn.execute("INSERT INTO people VALUES (%s), (%s)", [name, name])
+    except psycopg.errors.UniqueViolation as error:
+        assert name in str(error)
+        log.exception("failed")
+    written = lines(stream, "openscrip.test")
+    assert "SQL parameters hidden" in written[0]["exception"]
+    assert "DETAIL: [hidden]" in written[1]["exception"]
+    assert person not in stream.getvalue()
+    assert name not in stream.getvalue()
+
+
+def test_lines_name_the_trace_only_where_there_is_one(stream: io.StringIO) -> None:
+    log = structlog.get_logger("openscrip.test")
+    log.info("untraced")
+    with receive() as collector, tracing(Settings(otlp_endpoint=collector.url), "tests"), span("work") as current:
+        log.info("traced")
+        expected = f"{current.get_span_context().trace_id:032x}"  # type: ignore[attr-defined]
+    untraced, traced = lines(stream, "openscrip.test")
+    assert "trace_id" not in untraced
+    assert traced["trace_id"] == expected

@@ -47,6 +47,22 @@ class Authority:
         context.load_cert_chain(file)
         return context
 
+    def file(self) -> Path:
+        """The authority's own certificate."""
+        file = self._folder / "authority.pem"
+        file.write_bytes(self._certificate.public_bytes(Encoding.PEM))
+        return file
+
+    def client_files(self, name: str) -> tuple[Path, Path]:
+        """Files with a client's certificate and its key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        certificate = self._build(subject, key.public_key()).sign(self._key, SHA256())
+        files = (self._folder / f"{name}-certificate.pem", self._folder / f"{name}-key.pem")
+        files[0].write_bytes(certificate.public_bytes(Encoding.PEM))
+        files[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        return files
+
     def _build(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, expired: bool = False) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         return (

@@ -29,7 +29,9 @@ class Cluster:
 
     def start(self, name: str) -> None:
         argv = [sys.executable, *COMMANDS[name]]
-        self.children[name] = spawn(name, argv, self.logs / f"{name}.log", env=self.environment, cwd=ROOT)
+        # two can't listen on one port
+        environment = self.environment | ({"OPENSCRIP_WORKER_METRICS_PORT": "0"} if name == "worker-2" else {})
+        self.children[name] = spawn(name, argv, self.logs / f"{name}.log", env=environment, cwd=ROOT)
 
     def kill(self, name: str) -> None:
         """kill -9, then start again."""
