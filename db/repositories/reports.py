@@ -275,7 +275,7 @@ def participants_with_value(conn: Connection, wanted: Sums) -> dict[UUID, int]:
             f"""
             SELECT a.id, owners.number FROM assets a CROSS JOIN LATERAL (SELECT count(*) AS number FROM (
                 SELECT p.entity_id FROM postings p
-                WHERE p.asset_id = a.id AND p.program_id = ANY(%(programs)s) AND p.entity_id IS NOT NULL
+                WHERE p.asset_id = a.id AND p.program_id = ANY(%(programs)s) AND {wanted.of_pair}
                   AND p.entity_type = '{EntityType.PARTICIPANT}'
                 GROUP BY p.entity_id HAVING sum(p.amount) <> 0
             ) AS owner) AS owners WHERE a.id = ANY(%(assets)s) AND a.organization_id = %(organization)s
