@@ -66,6 +66,10 @@ WITH held AS (
                              steps_done_through, next_due_at)
     SELECT participant_id, %(tier)s, organization_id, program_id, 'gold', openscrip_now(), %(end)s, openscrip_now(), %(end)s
     FROM enrollments WHERE program_id = %(program)s
+    -- the new tier's flow may have been here first
+    ON CONFLICT (holder_id, tier_id) DO UPDATE SET level_key = excluded.level_key, acquired_at = excluded.acquired_at,
+        lifecycle_expires_at = excluded.lifecycle_expires_at, steps_done_through = excluded.steps_done_through,
+        next_due_at = excluded.next_due_at
     RETURNING holder_id, acquired_at
 ), told AS (
     INSERT INTO tier_history (id, organization_id, program_id, tier_id, entity_type, entity_id, tier_key, to_level, from_rank,

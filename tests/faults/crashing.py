@@ -37,16 +37,16 @@ def arm(moment: str, query: str) -> None:
         return bool(found)
 
     @contextmanager
-    def session(self: Database) -> Iterator[Any]:
-        with really_session(self) as opened:
+    def session(self: Database, *arguments: Any) -> Iterator[Any]:
+        with really_session(self, *arguments) as opened:
             yield opened
             seen = sees(psycopg_of(opened))
         if seen:
             die()
 
     @contextmanager
-    def connection(self: Database) -> Iterator[Any]:
-        with really_connection(self) as opened:
+    def connection(self: Database, *arguments: Any) -> Iterator[Any]:
+        with really_connection(self, *arguments) as opened:
             yield opened
             # a transaction that may not write, or has rolled back, has made nothing
             seen = sees(opened)
