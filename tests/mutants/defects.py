@@ -286,8 +286,8 @@ DEFECTS = (
     Defect(
         "the end of a report's window is excluded",
         "db/repositories/reports.py",
-        "WHEN p.created_at > %(to)s",
-        "WHEN p.created_at >= %(to)s",
+        'p.created_at <= %(to)s", Period.AFTER: "p.created_at > %(to)s"',
+        'p.created_at < %(to)s", Period.AFTER: "p.created_at >= %(to)s"',
         "tests/api/routes/test_reports.py",
     ),
 )
