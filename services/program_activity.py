@@ -7,8 +7,9 @@ from sqlmodel import Session
 
 from db.repositories import program_activity as repository
 from db.repositories import reports
+from db.repositories.movements import Period, movements_of
 from db.repositories.program_activity import ActivityFilter, ProgramCounts, ProgramRow
-from db.repositories.reports import Period, ReportScope, Sums
+from db.repositories.reports import ReportScope, Sums
 from domain.reports.lines import Activity, Change, activity_of
 from services.paging import Keyset, Slice
 from services.reports import open_report
@@ -34,7 +35,7 @@ def program_activity(session: Session, organization_id: UUID, wanted: ActivityFi
     counts = repository.counts(conn, organization_id, program_ids, wanted.from_, wanted.to)
     sums = Sums(organization_id, reports.assets_of(conn, organization_id, program_ids), program_ids)
     changes: dict[UUID, list[Change]] = {}
-    for pair, moved in reports.movements(conn, sums, wanted.from_, wanted.to).items():
+    for pair, moved in movements_of(conn, sums, wanted.from_, wanted.to).items():
         changes.setdefault(pair.program_id, []).extend(one.change for one in moved if one.period is Period.WITHIN)
     participants = repository.participants_of(conn, sums)
     rows = [

@@ -12,7 +12,8 @@ from sqlmodel import Session
 from db.repositories import moments
 from db.repositories import reports as repository
 from db.repositories.moments import Mark
-from db.repositories.reports import AssetRow, Movement, PairRow, Period, ReportScope, Sums
+from db.repositories.movements import Movement, Period, movements_and_participants, movements_of
+from db.repositories.reports import AssetRow, PairRow, ReportScope, Sums
 from db.session import Connection, freeze, psycopg_of, scan_alone
 from domain.errors import bad_request
 from domain.ledger.accounts import add, subtract, total
@@ -72,10 +73,10 @@ def ledger_summary(
     page = repository.page_of_assets(conn, organization_id, program_id, keyset)
     wanted = Sums(organization_id, [row.asset_id for row in page.rows], None if program_id is None else [program_id])
     bounds = (None, None) if window is None else (window.from_, window.to)
+    by_pair, participants = movements_and_participants(conn, wanted, *bounds)
     moved: dict[UUID, list[Movement]] = {}
-    for pair, movements in repository.movements(conn, wanted, *bounds).items():
+    for pair, movements in by_pair.items():
         moved.setdefault(pair.asset_id, []).extend(movements)
-    participants = repository.participants_with_value(conn, wanted)
     rows = [
         _summary(asset, moved.get(asset.asset_id, []), participants.get(asset.asset_id, 0), has_window=window is not None)
         for asset in page.rows
@@ -129,7 +130,7 @@ def liability_rollforward(
     """One page of rollforwards by asset and program; NotFound, UnknownActivity."""
     conn = open_report(session, organization_id, scope)
     page = repository.page_of_pairs(conn, organization_id, scope, window.to, keyset)
-    moved = repository.movements(conn, _sums(organization_id, page.rows, window.to), window.from_)
+    moved = movements_of(conn, _sums(organization_id, page.rows, window.to), window.from_)
     return Slice([_rollforward(row, moved.get(row.pair, [])) for row in page.rows], page.last)
 
 

@@ -108,17 +108,18 @@ def page(conn: Connection, organization_id: UUID, wanted: EntryFilter, keyset: K
     """One page of the organization's entries; the keyset's columns are `e.created_at` and `e.id`."""
     names = _ENTRY_CONDITIONS | _POSTING_CONDITIONS
     given = {name: value for name in names if (value := getattr(wanted, name)) is not None}
+    given["organization"] = organization_id
     is_selective = any(name in given for name in _SELECTIVE) or given.get("action_type", _FREQUENT) != _FREQUENT
     if "entity_id" in given or (not is_selective and given.get("bucket", Bucket.AVAILABLE) != Bucket.AVAILABLE):
         select, parameters = _of_postings(given, keyset)
     elif "asset_id" in given and not is_selective:
-        select, parameters = _of_asset(given, keyset)
+        select, parameters = _of_asset(conn, given, keyset)
     else:
         select, parameters = _of_entries(given, keyset)
     scan_alone(conn)
     with conn.cursor(row_factory=class_row(EntryRow)) as cursor:
         # Planned for its values each time: a generic plan sorts all that a holder, a rule or a type has.
-        rows = cursor.execute(select, parameters | given | {"organization": organization_id}, prepare=False).fetchall()
+        rows = cursor.execute(select, parameters | given, prepare=False).fetchall()
     cut = keyset.cut(rows, lambda row: (row.created_at, row.id))
     _add_postings(conn, cut.rows)
     return cut
@@ -128,14 +129,14 @@ def _chosen(conditions: dict[str, str], given: dict[str, Any]) -> list[str]:
     return [condition for name, condition in conditions.items() if name in given]
 
 
-def _met_by_a_posting(given: dict[str, Any], entry_id: str = "e.id") -> list[str]:
+def _met_by_a_posting(given: dict[str, Any]) -> list[str]:
     conditions = [text.replace("p.", "q.") for text in _chosen(_POSTING_CONDITIONS, given)]
-    if "asset_id" in given and not given.keys() & _ABOUT_ONE_POSTING:
+    if not conditions:
+        return []
+    if not given.keys() & _ABOUT_ONE_POSTING:
         # True of a posting of every entry, and said so that an asset with few entries can be looked up in `postings_report`.
         conditions.append("q.entity_id IS NOT NULL")
-    return (
-        [f"EXISTS (SELECT 1 FROM postings q WHERE q.entry_id = {entry_id} AND {' AND '.join(conditions)})"] if conditions else []
-    )
+    return [f"EXISTS (SELECT 1 FROM postings q WHERE q.entry_id = e.id AND {' AND '.join(conditions)})"]
 
 
 def _of_entries(given: dict[str, Any], keyset: Keyset) -> tuple[str, dict[str, Any]]:
@@ -168,30 +169,51 @@ def _of_postings(given: dict[str, Any], keyset: Keyset) -> tuple[str, dict[str, 
     )
 
 
-def _of_asset(given: dict[str, Any], keyset: Keyset) -> tuple[str, dict[str, Any]]:
+# To plan a merge of more takes longer than to look up each one's latest.
+MOST_MERGED = 32
+
+
+def _of_asset(conn: Connection, given: dict[str, Any], keyset: Keyset) -> tuple[str, dict[str, Any]]:
     """Entries of one asset: the latest of each program that it is linked to, and of these the latest."""
     by_posting = replace(keyset, columns=_BY_POSTING)
-    after, parameters = by_posting.where_sql()
-    conditions = [after, "p.asset_id = l.asset_id AND p.program_id = l.program_id AND p.entity_id IS NOT NULL"]
+    in_program = "AND l.program_id = %(program_id)s" if "program_id" in given else ""
+    of_links = f"l.asset_id = %(asset_id)s AND l.organization_id = %(organization)s {in_program}"
+    linked = conn.execute(f"SELECT l.program_id FROM program_assets l WHERE {of_links} LIMIT {MOST_MERGED + 1}", given)
+    programs = {f"program_{place}": row[0] for place, row in enumerate(linked)}
+    if 0 < len(programs) <= MOST_MERGED:
+        # Merged as they come, no more of them are looked at than make up the page.
+        latest = " UNION ALL ".join(f"({_of_pair(given, by_posting, f'%({name})s')})" for name in programs)
+    else:
+        programs = {}
+        one = f"{_of_pair(given, by_posting, 'l.program_id')} LIMIT {keyset.fetch}"
+        latest = f"SELECT one.* FROM program_assets l CROSS JOIN LATERAL ({one}) AS one WHERE {of_links}"
+    return (
+        f"""
+        SELECT {_COLUMNS} FROM (
+            SELECT p.entry_id FROM ({latest}) AS p ORDER BY {by_posting.order_sql()} LIMIT {keyset.fetch}
+        ) AS latest JOIN journal_entries e ON e.id = latest.entry_id {_JOINED} ORDER BY {keyset.order_sql()}
+        """,
+        by_posting.where_sql()[1] | programs,
+    )
+
+
+def _of_pair(given: dict[str, Any], by_posting: Keyset, program: str) -> str:
+    """The entries of the asset in one program, in the page's order, by postings that cover everything about them."""
+    conditions = [
+        by_posting.where_sql()[0],
+        f"p.asset_id = %(asset_id)s AND p.program_id = {program} AND p.entity_id IS NOT NULL",
+    ]
     # What else may be asked of these entries their postings say, too.
     about_entry = {name: text for name, text in _ENTRY_CONDITIONS.items() if name in (*_TIMES, "action_type")}
     conditions += [text.replace("e.", "p.") for text in _chosen(about_entry, given)]
     if given.keys() & _ABOUT_ONE_POSTING:
-        conditions += _met_by_a_posting(given, "p.entry_id")
-    in_program = "AND l.program_id = %(program_id)s" if "program_id" in given else ""
-    return (
-        f"""
-        SELECT {_COLUMNS} FROM program_assets l
-        CROSS JOIN LATERAL (
-            SELECT DISTINCT ON (p.created_at, p.entry_id) p.entry_id FROM postings p
-            WHERE {" AND ".join(conditions)} ORDER BY {by_posting.order_sql()} LIMIT {keyset.fetch}
-        ) AS latest
-        JOIN journal_entries e ON e.id = latest.entry_id {_JOINED}
-        WHERE l.asset_id = %(asset_id)s AND l.organization_id = %(organization)s {in_program}
-        ORDER BY {keyset.order_sql()} LIMIT {keyset.fetch}
-        """,
-        parameters,
-    )
+        # Looked at entry by entry, as OFFSET makes sure: joined, all there are would be sorted for the few of the page.
+        met = " AND ".join(text.replace("p.", "q.") for text in _chosen(_POSTING_CONDITIONS, given))
+        conditions.append(f"EXISTS (SELECT 1 FROM postings q WHERE q.entry_id = p.entry_id AND {met} OFFSET 0)")
+    return f"""
+        SELECT DISTINCT ON (p.created_at, p.entry_id) p.created_at, p.entry_id FROM postings p
+        WHERE {" AND ".join(conditions)} ORDER BY {by_posting.order_sql()}
+    """
 
 
 def of_event(conn: Connection, organization_id: UUID, event_id: UUID) -> list[EntryRow]:

@@ -3,12 +3,10 @@
 Everything is asked of pairs of an asset and a program of one organization; every entry's asset is linked to its program.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from enum import IntEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -16,20 +14,12 @@ from psycopg.rows import class_row
 
 from db.repositories.keyset import Keyset, Slice
 from db.session import Connection
-from domain.ledger.accounts import NIL, Bucket, EntityType, subtract, total
-from domain.reports.lines import BY_ENTRY, HOLDERS, Change
+from domain.ledger.accounts import Bucket, subtract, total
+from domain.reports.lines import HOLDERS
 
 # Compared one after the other, which costs less than looking in an array: nearly all are of the first kind.
 _IS_HOLDER = " OR ".join(f"p.entity_type = '{kind}'" for kind in HOLDERS)
 OF_HOLDERS = f"p.entity_id IS NOT NULL AND ({_IS_HOLDER})"
-
-
-class Period(IntEnum):
-    """Where a posting lies by a window; without a window everything is WITHIN."""
-
-    BEFORE = 0
-    WITHIN = 1
-    AFTER = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +61,6 @@ class Pair(NamedTuple):
 
     asset_id: UUID
     program_id: UUID
-
-
-class Movement(NamedTuple):
-    """What entries of one type changed in one direction, in one period."""
-
-    period: Period
-    change: Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,54 +169,6 @@ class Sums:
         return {name: value for name, value in given.items() if value is not None}
 
 
-def movements(
-    conn: Connection, wanted: Sums, from_: datetime | None = None, to: datetime | None = None
-) -> dict[Pair, list[Movement]]:
-    """What holders' postings sum to by period, type of entry, and direction.
-
-    A SETTLE is summed by entry first: whether it is issue or return is told by what it changes in all.
-    """
-    summed = " UNION ALL ".join(_of_pairs(wanted, period, condition) for period, condition in _periods(from_, to).items())
-    rows = conn.execute(
-        f"""
-        SELECT asset_id, program_id, period, action_type, sum(part) FROM ({summed}) AS summed
-        CROSS JOIN LATERAL (VALUES (CASE WHEN entry IS NULL THEN amount - lost ELSE amount END),
-                                   (CASE WHEN entry IS NULL THEN lost END)) AS parts (part)
-        WHERE part <> 0 GROUP BY asset_id, program_id, period, action_type, part > 0
-        """,
-        wanted.parameters | {"from": from_, "to": to},
-        prepare=False,
-    )
-    found: dict[Pair, list[Movement]] = defaultdict(list)
-    for asset_id, program_id, period, action_type, amount in rows:
-        found[Pair(asset_id, program_id)].append(Movement(Period(period), Change(action_type, amount)))
-    return found
-
-
-def _of_pairs(wanted: Sums, period: Period, condition: str) -> str:
-    """The sums of one period, pair by pair: each pair's period is one stretch of the index, and so not asked of each posting.
-
-    The statistics `postings_settle` tell the planner how few groups there are by the entry.
-    """
-    return f"""
-        SELECT l.asset_id, l.program_id, {period:d} AS period, of_pair.* FROM program_assets l CROSS JOIN LATERAL (
-            SELECT p.action_type, CASE WHEN p.action_type = '{BY_ENTRY}' THEN p.entry_id END AS entry,
-                   sum(p.amount) AS amount, coalesce(sum(p.amount) FILTER (WHERE p.amount < 0), 0) AS lost
-            FROM postings p WHERE p.asset_id = l.asset_id AND p.program_id = l.program_id AND {wanted.of_pair} AND {condition}
-            GROUP BY 1, 2
-        ) AS of_pair WHERE {wanted.links}
-    """
-
-
-def _periods(from_: datetime | None, to: datetime | None) -> dict[Period, str]:
-    """The condition on `postings p` of each period that there is."""
-    periods = {Period.BEFORE: "p.created_at < %(from)s"} if from_ is not None else {}
-    since = "TRUE" if from_ is None else "p.created_at >= %(from)s"
-    if to is None:
-        return periods | {Period.WITHIN: since}
-    return periods | {Period.WITHIN: f"{since} AND p.created_at <= %(to)s", Period.AFTER: "p.created_at > %(to)s"}
-
-
 _APART = tuple(bucket for bucket in Bucket if bucket is not Bucket.AVAILABLE)
 
 
@@ -255,32 +190,3 @@ def outstanding(conn: Connection, wanted: Sums) -> dict[tuple[Pair, str], Decima
         found |= {(pair, bucket): other for bucket, other in zip(_APART, others, strict=True)}
         found[pair, Bucket.AVAILABLE] = subtract(amount, total(others))
     return found
-
-
-def participants_with_value(conn: Connection, wanted: Sums) -> dict[UUID, int]:
-    """How many participants' postings don't sum to zero, by asset.
-
-    Over all programs that is told by their balances, which are written with the postings.
-    """
-    if wanted.program_ids is None:
-        rows = conn.execute(
-            """
-            SELECT asset_id, count(*) FROM balances WHERE asset_id = ANY(%(assets)s) AND organization_id = %(organization)s
-              AND program_id = %(nil)s AND available + held + deferred <> 0 GROUP BY asset_id
-            """,
-            wanted.parameters | {"nil": NIL},
-        )
-    else:
-        rows = conn.execute(
-            f"""
-            SELECT a.id, owners.number FROM assets a CROSS JOIN LATERAL (SELECT count(*) AS number FROM (
-                SELECT p.entity_id FROM postings p
-                WHERE p.asset_id = a.id AND p.program_id = ANY(%(programs)s) AND {wanted.of_pair}
-                  AND p.entity_type = '{EntityType.PARTICIPANT}'
-                GROUP BY p.entity_id HAVING sum(p.amount) <> 0
-            ) AS owner) AS owners WHERE a.id = ANY(%(assets)s) AND a.organization_id = %(organization)s
-            """,
-            wanted.parameters,
-            prepare=False,
-        )
-    return dict(rows.fetchall())

@@ -278,7 +278,7 @@ DEFECTS = (
     ),
     Defect(
         "the end of a report's window is excluded",
-        "db/repositories/reports.py",
+        "db/repositories/movements.py",
         'p.created_at <= %(to)s", Period.AFTER: "p.created_at > %(to)s"',
         'p.created_at < %(to)s", Period.AFTER: "p.created_at >= %(to)s"',
         "tests/api/routes/test_reports.py",

@@ -1,9 +1,14 @@
 """reporting.md 1: the journal over the API."""
 
+import itertools
+from decimal import Decimal
+from random import Random
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from db.repositories import journal
 from tests.api.routes.money import Money
 from tests.support.client import Tenant
 
@@ -87,6 +92,45 @@ def test_pages(money: Money, holder: bool) -> None:
         if cursor is None:
             break
     assert len(seen) == len(set(seen)) == 14
+
+
+@pytest.mark.parametrize("merged", [journal.MOST_MERGED, 1])
+def test_an_asset_of_several_programs(money: Money, merged: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the programs' entries are put together, what is asked of an asset and amounts is what all entries say."""
+    monkeypatch.setattr(journal, "MOST_MERGED", merged)
+    draw, asset = Random(7), money.asset("USD")
+    programs = [money.program] + [money.api.post("/v1/programs", {"name": f"P{number}"}, 201)["id"] for number in range(2)]
+    for program in programs[1:]:
+        money.api.post(f"/v1/programs/{program}/assets", {"asset_id": asset}, 201)
+    for _ in range(30):
+        money.program = draw.choice(programs)
+        money.credit(draw.choice(["USD", "USD", "MILES"]) if money.program == programs[0] else "USD", str(draw.randint(1, 9)))
+    every = money.api.get("/v1/journal-entries", limit=100)["data"]
+    assert len(every) == 30
+    middle = every[15]["created_at"]
+    bounds = [{}, {"min_amount": "5"}, {"max_amount": "-7"}, {"min_amount": "3", "max_amount": "4"}, {"bucket": "AVAILABLE"}]
+    for asked in itertools.product(bounds, [{}, {"from": middle}, {"to": middle}], [{}, {"program_id": programs[0]}]):
+        query = {name: value for part in asked for name, value in part.items()}
+        expected = [entry["id"] for entry in every if is_wanted(entry, asset, query)]
+        assert pages(money, asset_id=asset, **query) == expected
+
+
+def is_wanted(entry: dict[str, Any], asset: str, query: dict[str, str]) -> bool:
+    low, high = Decimal(query.get("min_amount", "-1000")), Decimal(query.get("max_amount", "1000"))
+    return (
+        query.get("from", "") <= entry["created_at"] <= query.get("to", "9999")
+        and query.get("program_id", entry["program_id"]) == entry["program_id"]
+        and any(posting["asset_id"] == asset and low <= Decimal(posting["amount"]) <= high for posting in entry["postings"])
+    )
+
+
+def pages(money: Money, **query: str) -> list[str]:
+    found: list[str] = []
+    page: dict[str, Any] = {"pagination": {"next_cursor": ""}}
+    while (cursor := page["pagination"]["next_cursor"]) is not None:
+        page = money.api.get("/v1/journal-entries", limit=3, **query, **({"cursor": cursor} if cursor else {}))
+        found += [entry["id"] for entry in page["data"]]
+    return found
 
 
 @pytest.mark.parametrize(
