@@ -27,7 +27,8 @@ from activities.sampling import keep_sampling
 from activities.subscriptions import SubscriptionActivities
 from activities.tiers import TierActivities
 from activities.waking import FlowWaker
-from activities.webhook_deliveries import DeliveryActivities, Sender, open_sender
+from activities.webhook_deliveries import DeliveryActivities
+from activities.webhook_sender import Sender, open_sender
 from activities.webhooks import FulfillmentSender, WebhookActivities
 from db.session import Database
 from runtime.log import configure_logging, warn_without_secret_key
