@@ -171,7 +171,8 @@ def volume(found: VolumeTimes) -> Table:
         table.add_row(name, f"{statistics.median(ratios):.2f}", f"{min(ratios):.2f}-{max(ratios):.2f}")
     rate = found.entries / found.filling_seconds
     verdict = "[red]missed" if found.ratio < VOLUME_BUDGET else "[green]ok"
-    table.caption = f"after: {found.ratio:.2f} x before (budget {VOLUME_BUDGET:g}) {verdict}[/]; filled at {rate:.0f} events/s"
+    judged = f"after: {found.ratio:.2f} x before (budget {VOLUME_BUDGET:g}) {verdict}[/]"
+    table.caption = f"{judged}; filled at {rate:.0f} events/s; verified in {found.verify_seconds:.0f} s"
     return table
 
 

@@ -207,12 +207,14 @@ class TierTimes:
 class VolumeTimes:
     """Batch ingest before and after so many entries of so many participants were posted, which took `filling_seconds`.
 
-    Each round is a ratio to the pgbench rounds on both sides of it.
+    Each round is a ratio to the pgbench rounds on both sides of it. In the end `openscrip verify` took `verify_seconds` to derive
+    everything from the postings and to walk the whole chain of seals.
     """
 
     entries: int
     participants: int
     filling_seconds: float
+    verify_seconds: float
     before: list[float]
     after: list[float]
 

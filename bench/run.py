@@ -31,6 +31,7 @@ FAN_OUT_SHARE = 10
 # Entries for each participant of full books, and how many events fill them at a time.
 ENTRIES_EACH, FILLING = 10, 50_000
 WARM_TYPE = "hello"
+VERIFY, VERIFY_SECONDS = ("-m", "cli", "verify"), 1800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +181,15 @@ class Bench:
         seconds = time.monotonic() - began
         self._yardstick()
         after = self._volume_rounds("full", participants)
-        found = VolumeTimes(self._options.entries, participants, round(seconds, 1), before, after)
+        found = VolumeTimes(self._options.entries, participants, round(seconds, 1), self._verify(), before, after)
         self._results.volume = found
         self._stack.say(f"  volume    {found.ratio:8.2f} x the throughput into empty books")
+
+    def _verify(self) -> float:
+        """Seconds of `openscrip verify`; ServiceError when something is wrong with the books."""
+        began = time.monotonic()
+        self._stack.finish(self._stack.helper("verify", VERIFY), VERIFY_SECONDS)
+        return round(time.monotonic() - began, 1)
 
     def _volume_rounds(self, name: str, participants: int) -> list[float]:
         """Rounds of batches, each in units of pgbench."""

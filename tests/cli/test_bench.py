@@ -106,6 +106,7 @@ def check_figures(found: dict[str, Any]) -> None:
     assert 0 <= (crowd["after_cancel"] or 0) <= 1000
     volume = found["volume"]
     assert (volume["entries"], volume["participants"], len(volume["before"]), len(volume["after"])) == (500, 50, 1, 1)
+    assert 0 < volume["verify_seconds"] < 60
     assert volume["ratio"] == pytest.approx(volume["after"][0] / volume["before"][0], abs=0.001)
     tiers = found["tiers"]
     assert tiers["holders"] == 250
@@ -158,7 +159,7 @@ class TestResults:
 
     def test_full_books_may_slow_ingest_by_a_fifth(self) -> None:
         results = results_of([1000.0, 1000.0])
-        results.volume = VolumeTimes(1000, 100, 1.0, [0.9, 1.0, 1.1], [0.7, 0.8, 0.9])
+        results.volume = VolumeTimes(1000, 100, 1.0, 2.0, [0.9, 1.0, 1.1], [0.7, 0.8, 0.9])
         assert results.missed() == []
         results.volume = replace(results.volume, after=[0.79])
         assert results.missed() == [Figure.VOLUME]
