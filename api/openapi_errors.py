@@ -14,7 +14,7 @@ _OTHER_ID = "01890000-0000-7000-8000-0000000000e1"
 _FAULT = {"field": "name", "reason": "required", "expected": "string", "received": None}
 
 # what `details` of each code look like; those that have none aren't here
-_DETAILS: Mapping[str, Mapping[str, Any]] = {
+DETAILS: Mapping[str, Mapping[str, Any]] = {
     "bad_request": {**_FAULT, "fields": [{**_FAULT, "message": "This field is required"}]},
     "invalid_scale": {"field": "amount", "asset_id": _ID, "scale": 2, "received": "10.005"},
     "self_transfer": {"recipient_index": 0, "source_id": _ID},
@@ -95,7 +95,7 @@ def examples() -> dict[str, dict[str, Any]]:
                 "code": code,
                 "message": summaries[code],
                 "request_id": REQUEST_ID,
-                "details": _DETAILS.get(code, {}),
+                "details": DETAILS.get(code, {}),
             },
         }
         for code in STATUS
