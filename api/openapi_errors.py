@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from api.errors import STATUS, HttpRefusal
+from api.errors import STATUS
 from api.idempotency import FIELD
 from domain.errors import DomainError
 
@@ -87,19 +87,24 @@ class _Facts:
 
 def examples() -> dict[str, dict[str, Any]]:
     """One example per code, for the components of the description."""
-    summaries = {kind.code: kind.summary for kind in _kinds(DomainError) if kind is not HttpRefusal}
+    said = summaries()
     return {
         code: {
-            "summary": summaries[code],
+            "summary": said[code],
             "value": {
                 "code": code,
-                "message": summaries[code],
+                "message": said[code],
                 "request_id": REQUEST_ID,
                 "details": DETAILS.get(code, {}),
             },
         }
         for code in STATUS
     }
+
+
+def summaries() -> dict[str, str]:
+    """What each code means, by the refusal that brings its own words; others borrow a code for a case of theirs."""
+    return {kind.code: kind.summary for kind in _kinds(DomainError) if "summary" in vars(kind)}
 
 
 def _kinds(kind: type[DomainError]) -> Iterator[type[DomainError]]:
