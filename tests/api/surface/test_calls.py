@@ -3,7 +3,7 @@
 import pytest
 
 from tests.api.surface.calls import Call, calls_of
-from tests.api.surface.operations import Operation, operations
+from tests.api.surface.operations import Operation, operations, unfit
 from tests.api.surface.world import World
 
 pytestmark = pytest.mark.xdist_group("surface")
@@ -30,6 +30,9 @@ SERVED = sorted(filter(is_served, operations()), key=is_last)
 def test_examples_work(operation: Operation, spare: World) -> None:
     answer = calls_of(operation, spare)[0].send(spare.tenant)
     assert answer.status_code in operation.success, answer.text
+    described = operation.spec["responses"][str(answer.status_code)]
+    if "content" in described:
+        assert not unfit(answer.json(), described["content"]["application/json"]["schema"])
 
 
 @pytest.mark.parametrize("operation", SERVED, ids=lambda operation: operation.name)
