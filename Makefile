@@ -69,6 +69,14 @@ bench: .venv/.runtime ## Measure throughput and latency against pgbench on this 
 bench-tiers: .venv/.runtime ## Measure a period end of a tier with 100,000 holders, alone and beside events
 	$(PY) -m cli bench --only tiers --holders 100000
 
+.PHONY: bench-volume
+bench-volume: .venv/.runtime ## Measure ingest into empty books, and again after a million entries of 100,000 participants
+	$(PY) -m cli bench --only volume --entries 1000000
+
+.PHONY: bench-workers
+bench-workers: .venv/.runtime ## Measure ingest with one, two and four worker processes
+	for workers in 1 2 4; do OPENSCRIP_WORKER_PROCESSES=$$workers $(PY) -m cli bench --only batch --only single || exit 1; done
+
 .PHONY: rush
 rush: .venv/.dev ## Send 10,000 redemptions by 500 clients at a reward's last 100 units
 	OPENSCRIP_RUSH=10000x500 $(PYTEST) -s tests/e2e/test_reward_rush.py

@@ -27,11 +27,14 @@ from activities.sampling import keep_sampling
 from activities.subscriptions import SubscriptionActivities
 from activities.tiers import TierActivities
 from activities.waking import FlowWaker
-from activities.webhook_deliveries import DeliveryActivities, Sender, open_sender
+from activities.webhook_deliveries import DeliveryActivities
+from activities.webhook_sender import Sender, open_sender
 from activities.webhooks import FulfillmentSender, WebhookActivities
+from db.reach import await_database
 from db.session import Database
 from runtime.log import configure_logging, warn_without_secret_key
 from runtime.metrics import serve_metrics
+from runtime.processes import ServiceError
 from runtime.settings import Settings, SettingsError, get_settings
 from runtime.temporal import connect, deployment_config, sandbox_runner
 from runtime.tracing import tracing
@@ -179,6 +182,7 @@ async def run(settings: Settings, stopping: asyncio.Event) -> None:
     database = Database(settings.require_database_url(), pool_size=settings.database_pool_size + REDEMPTIONS_AT_ONCE).watched(
         "activities"
     )
+    await asyncio.to_thread(await_database, database)
     lanes = await asyncio.to_thread(deployed_lanes, database)
     await asyncio.to_thread(require_own_time, database, may_be_moved=settings.test_clock)
     client = await connect(settings)
@@ -224,5 +228,5 @@ async def main() -> None:
 if __name__ == "__main__":
     try:
         asyncio.run(main())
-    except SettingsError as error:
+    except (ServiceError, SettingsError) as error:
         sys.exit(f"openscrip: {error}")

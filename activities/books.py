@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from uuid import UUID
 
 import structlog
 from temporalio import activity
@@ -22,6 +23,8 @@ log = structlog.get_logger(__name__)
 SLICE_SECONDS = 10.0
 # Entries of a window, whose accounts are looked at whole.
 PAGE_ENTRIES = 2000
+# Balances of a page that are looked at for postings.
+PAGE_BALANCES = 2000
 # Rows of a check that one page tells of, and breaches that are handed on.
 A_PAGE = 5
 MOST_NAMED = 50
@@ -79,14 +82,14 @@ class _Round:
     beat: Callable[[], None]
 
     def page(self) -> None:
-        """Check the next page, or end the round when there is none."""
+        """Check the next page of entries; after the last one, of accounts that no entry leads to."""
         place = self.report.place
         page = transact(self.database, lambda session: books.next_page(session, place.organization_id, place.since, PAGE_ENTRIES))
+        self.report.pages += 1
         if page is None:
-            self._end()
+            self._look_for_unposted()
             return
         self._check(page)
-        self.report.pages += 1
         place.organization_id, place.since = page.organization_id, page.until
 
     def _check(self, page: Page) -> None:
@@ -101,12 +104,32 @@ class _Round:
                 log.exception("invariant_not_checked", check=check.name, organization=str(page.organization_id))
                 continue
             for violation in found:
-                self._note(page, violation)
+                self._note(page.organization_id, violation)
 
-    def _note(self, page: Page, violation: invariants.Violation) -> None:
+    def _look_for_unposted(self) -> None:
+        """Look at the next page of accounts, and end the round with the last one, or with one that can't be looked at."""
+        place = self.report.place
+        self.beat()
+        look = partial(books.unposted_accounts, after=place.holder_id, balances=PAGE_BALANCES, limit=A_PAGE)
+        try:
+            page = transact(self.database, look)
+        except Exception as error:
+            if is_unreachable(error):
+                raise
+            self.report.failed += 1
+            log.exception("invariant_not_checked", check=invariants.BALANCES_MATCH.name, after=str(place.holder_id))
+            self._end()
+            return
+        for organization_id, violation in page.found:
+            self._note(organization_id, violation)
+        place.holder_id = page.until
+        if page.until is None:
+            self._end()
+
+    def _note(self, organization_id: UUID, violation: invariants.Violation) -> None:
         place, name = self.report.place, violation.check.name
-        breach = Breach(check=name, organization_id=page.organization_id, row=str(violation).partition(": ")[2])
-        log.error("invariant_violated", check=name, organization=str(page.organization_id), row=breach.row)
+        breach = Breach(check=name, organization_id=organization_id, row=str(violation).partition(": ")[2])
+        log.error("invariant_violated", check=name, organization=str(organization_id), row=breach.row)
         place.found[name] = place.found.get(name, 0) + 1
         if len(place.breaches) < MOST_NAMED:
             place.breaches.append(breach)

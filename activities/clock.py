@@ -17,7 +17,8 @@ from activities.expiry_notices import announce_all
 from activities.fulfillments import attempt_all, expire_all, fulfillment_input, start_fulfillments
 from activities.lanes import LaneActivities
 from activities.tiers import start_tiers
-from activities.webhook_deliveries import Sender, send_all_due
+from activities.webhook_sender import Sender
+from activities.webhook_sending import send_all_due
 from activities.webhooks import FulfillmentSender
 from db.repositories import event_queue as queue
 from db.session import Database, freeze, psycopg_of

@@ -18,7 +18,7 @@ from activities.fulfillments import reconcile_fulfillments
 from activities.lanes import SweepActivities, is_unreachable
 from activities.tiers import reconcile_tiers
 from activities.waking import start_runs
-from activities.webhook_deliveries import reconcile_retries
+from activities.webhook_retries import reconcile_retries
 from db.session import Database
 from domain.money import format_amount
 from runtime.metrics import DUE_ENTRIES, RECONCILE_FAILED, RECONCILE_FLOWS, RECONCILE_TIMESTAMP, RECONCILIATIONS

@@ -2,6 +2,8 @@
 
 from threading import Lock
 
+# Threads of a worker for attempts.
+ATTEMPTS_AT_ONCE = 512
 # An attempt that takes longer makes its endpoint slow, one that is answered sooner makes it quick again.
 SLOW_SECONDS = 1.0
 SLOW_AT_ONCE = 1

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from api.errors import STATUS, HttpRefusal
+from api.errors import STATUS
 from api.idempotency import FIELD
 from domain.errors import DomainError
 
@@ -14,7 +14,7 @@ _OTHER_ID = "01890000-0000-7000-8000-0000000000e1"
 _FAULT = {"field": "name", "reason": "required", "expected": "string", "received": None}
 
 # what `details` of each code look like; those that have none aren't here
-_DETAILS: Mapping[str, Mapping[str, Any]] = {
+DETAILS: Mapping[str, Mapping[str, Any]] = {
     "bad_request": {**_FAULT, "fields": [{**_FAULT, "message": "This field is required"}]},
     "invalid_scale": {"field": "amount", "asset_id": _ID, "scale": 2, "received": "10.005"},
     "self_transfer": {"recipient_index": 0, "source_id": _ID},
@@ -87,19 +87,24 @@ class _Facts:
 
 def examples() -> dict[str, dict[str, Any]]:
     """One example per code, for the components of the description."""
-    summaries = {kind.code: kind.summary for kind in _kinds(DomainError) if kind is not HttpRefusal}
+    said = summaries()
     return {
         code: {
-            "summary": summaries[code],
+            "summary": said[code],
             "value": {
                 "code": code,
-                "message": summaries[code],
+                "message": said[code],
                 "request_id": REQUEST_ID,
-                "details": _DETAILS.get(code, {}),
+                "details": DETAILS.get(code, {}),
             },
         }
         for code in STATUS
     }
+
+
+def summaries() -> dict[str, str]:
+    """What each code means, by the refusal that brings its own words; others borrow a code for a case of theirs."""
+    return {kind.code: kind.summary for kind in _kinds(DomainError) if "summary" in vars(kind)}
 
 
 def _kinds(kind: type[DomainError]) -> Iterator[type[DomainError]]:

@@ -1,5 +1,7 @@
 """The results as tables for people."""
 
+import statistics
+
 from rich.console import Console
 from rich.table import Table
 
@@ -15,12 +17,14 @@ from bench.results import (
     TIER_EVENTS_BUDGET,
     TIER_GROWTH_BUDGET,
     TIER_HOLDERS_AIM,
+    VOLUME_BUDGET,
     WEBHOOK_BUDGET,
     FanOutTimes,
     Figure,
     RedemptionTimes,
     Results,
     TierTimes,
+    VolumeTimes,
     WebhookLoad,
 )
 
@@ -44,6 +48,8 @@ def print_results(console: Console, results: Results) -> None:
         console.print(webhooks(results.webhooks))
     if results.fan_outs is not None:
         console.print(fan_outs(results.fan_outs))
+    if results.volume is not None:
+        console.print(volume(results.volume))
     if results.tiers is not None:
         console.print(tiers(results.tiers))
     if results.cpu_per_transaction():
@@ -153,6 +159,20 @@ def fan_outs(found: FanOutTimes) -> Table:
     rest = "was over before" if found.after_cancel is None else f"stopped after {found.after_cancel} more, budget {FAN_OUT_REST}"
     told = f"its progress was told in {found.progress_ms:.0f} ms"
     table.caption = f"growth budget {FAN_OUT_MEMORY:g} MB; one that was cancelled {rest}; {told}"
+    return table
+
+
+def volume(found: VolumeTimes) -> Table:
+    """Batch ingest into nearly empty and into full books, in units of pgbench."""
+    table = Table(title=f"Batch ingest after {found.entries} entries of {found.participants} participants", title_justify="left")
+    for heading in ("", "x pgbench", "rounds"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for name, ratios in (("before", found.before), ("after", found.after)):
+        table.add_row(name, f"{statistics.median(ratios):.2f}", f"{min(ratios):.2f}-{max(ratios):.2f}")
+    rate = found.entries / found.filling_seconds
+    verdict = "[red]missed" if found.ratio < VOLUME_BUDGET else "[green]ok"
+    judged = f"after: {found.ratio:.2f} x before (budget {VOLUME_BUDGET:g}) {verdict}[/]"
+    table.caption = f"{judged}; filled at {rate:.0f} events/s; verified in {found.verify_seconds:.0f} s"
     return table
 
 

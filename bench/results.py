@@ -21,6 +21,7 @@ class Figure(StrEnum):
     WEBHOOKS = "webhooks"
     FANOUT = "fanout"
     BASELINE = "baseline"
+    VOLUME = "volume"
     TIERS = "tiers"
 
 
@@ -48,6 +49,8 @@ TIER_EVENTS_BUDGET = 0.5
 TIER_HOLDERS_AIM = 2000.0
 TIER_GROWTH_BUDGET = 100.0
 
+# Batches into books that are full, against the same into books that are nearly empty.
+VOLUME_BUDGET = 0.8
 
 # Growth of a worker's memory by a fan-out, in megabytes; and how many participants may have their turn after it is told to stop:
 # a page that is under way, and one that begins while the request is on its way.
@@ -200,6 +203,27 @@ class TierTimes:
         return self.ratio < TIER_EVENTS_BUDGET or self.growth_mb >= TIER_GROWTH_BUDGET
 
 
+@dataclass(frozen=True, slots=True)
+class VolumeTimes:
+    """Batch ingest before and after so many entries of so many participants were posted, which took `filling_seconds`.
+
+    Each round is a ratio to the pgbench rounds on both sides of it. In the end `openscrip verify` took `verify_seconds` to derive
+    everything from the postings and to walk the whole chain of seals.
+    """
+
+    entries: int
+    participants: int
+    filling_seconds: float
+    verify_seconds: float
+    before: list[float]
+    after: list[float]
+
+    @property
+    def ratio(self) -> float:
+        """What is left of the throughput when the books are full."""
+        return statistics.median(self.after) / statistics.median(self.before)
+
+
 @dataclass(slots=True)
 class Results:
     """Everything of one run."""
@@ -213,6 +237,7 @@ class Results:
     redemptions: RedemptionTimes | None = None
     webhooks: WebhookLoad | None = None
     fan_outs: FanOutTimes | None = None
+    volume: VolumeTimes | None = None
     tiers: TierTimes | None = None
     deadlocks: int = 0
     seconds: float = 0.0
@@ -234,8 +259,11 @@ class Results:
 
     def ratios(self, figure: Figure) -> list[float]:
         """Each round against the pgbench rounds on both sides of it, so that a machine's changing mood drops out."""
-        runs = self.runs.get(figure, [])
-        return [run.rate / statistics.mean(self.pgbench_tps[run.yardstick : run.yardstick + 2]) for run in runs]
+        return [self.ratio_of(run) for run in self.runs.get(figure, [])]
+
+    def ratio_of(self, run: Run) -> float:
+        """One round against the pgbench rounds beside it."""
+        return run.rate / statistics.mean(self.pgbench_tps[run.yardstick : run.yardstick + 2])
 
     @property
     def sealing_seconds(self) -> float:
@@ -251,6 +279,8 @@ class Results:
         told = self.webhooks
         if told is not None and (told.received_per_second < WEBHOOK_BUDGET or told.rate < EVENT_BUDGET):
             missed.append(Figure.WEBHOOKS)
+        if self.volume is not None and self.volume.ratio < VOLUME_BUDGET:
+            missed.append(Figure.VOLUME)
         return [*missed, Figure.TIERS] if self.tiers is not None and self.tiers.is_missed else missed
 
     def share_of_batch(self, figure: Figure) -> float | None:
@@ -288,6 +318,7 @@ class Results:
             else asdict(self.redemptions) | {"ratio_to_bare": round(self.redemptions.ratio, 2)},
             "webhooks": None if self.webhooks is None else asdict(self.webhooks),
             "fan_outs": None if self.fan_outs is None else asdict(self.fan_outs),
+            "volume": None if self.volume is None else asdict(self.volume) | {"ratio": round(self.volume.ratio, 3)},
             "tiers": None
             if self.tiers is None
             else asdict(self.tiers)

@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 
 import httpx
 
-from bench import facts, webhooks
+from bench import webhooks
+from bench.driving import Driver
 from bench.fanout import measure as measure_fan_outs
 from bench.pgbench import PgBench
-from bench.plan import BATCH, EVENT_TYPE, Plan, Report, read_report, signs, write
+from bench.plan import BATCH, Plan
 from bench.redemptions import measure as measure_redemptions
-from bench.results import Figure, Latency, Results, Run, percentile
+from bench.results import Figure, Latency, Results, Run, VolumeTimes, percentile
 from bench.server import BenchStack
 from bench.tiers import TierBench
-from bench.world import POLL_SECONDS, Books, Deadline, World, create_world, require
-from runtime.processes import Child
+from bench.world import Books, World, create_world
 
 CLIENTS = ("-m", "bench.clients")
 BASELINE = ("-m", "bench.baseline")
@@ -28,14 +28,17 @@ LATENCY_ROUNDS = 3
 REDEMPTIONS_PER_SECOND = 50
 # Participants of a fan-out for each event of a batch round.
 FAN_OUT_SHARE = 10
+# Entries for each participant of full books, and how many events fill them at a time.
+ENTRIES_EACH, FILLING = 10, 50_000
 WARM_TYPE = "hello"
+VERIFY, VERIFY_SECONDS = ("-m", "cli", "verify"), 1800.0
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """How much to measure: seconds of a pgbench round and of webhooks, events of a batch round, rounds, members, figures.
 
-    `holders` are those of the tier whose periods end.
+    `holders` are those of the tier whose periods end; `entries` fill the books before ingest is measured again.
     """
 
     seconds: int
@@ -43,18 +46,9 @@ class Options:
     rounds: int
     members: int
     holders: int
+    entries: int
     figures: frozenset[Figure]
     webhook_seconds: int = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Drive:
-    """A load that was carried out: its report, when all was posted and when sealed, and the processor time it took."""
-
-    report: Report
-    ended: float
-    sealed: float
-    cpu: dict[str, float]
 
 
 class Bench:
@@ -67,7 +61,6 @@ class Bench:
         self._results = results
         results.pgbench_tps = self._pgbench.rounds
         results.pgbench_cpu_ms = self._pgbench.cpu_ms
-        self._loads = 0
 
     def run(self) -> None:
         """Measure everything that is wanted."""
@@ -77,6 +70,7 @@ class Bench:
         self._stack.start_product()
         self._world = self._prepare_world()
         self._books = Books(self._stack.dsn, self._world)
+        self._driver = Driver(self._stack, self._world, self._books, self._options.members)
         try:
             self._warm_up()
             self._measure()
@@ -96,20 +90,19 @@ class Bench:
                 if figure in self._options.figures:
                     step()
                     self._yardstick()
-        if Figure.LATENCY in self._options.figures:
-            self._latency()
-        if Figure.REDEMPTIONS in self._options.figures:
-            self._redemptions()
-        if Figure.FANOUT in self._options.figures:
-            self._fan_outs()
-        if Figure.WEBHOOKS in self._options.figures:
-            self._webhooks()
-        if Figure.BASELINE in self._options.figures:
-            self._baseline()
-            self._yardstick()
-        # last: what follows would find an organization with tiers, and a clock that was moved
-        if Figure.TIERS in self._options.figures:
-            self._tiers()
+        # Period ends are last: what follows would find an organization with tiers, and a clock that was moved.
+        once: list[tuple[Figure, Callable[[], None]]] = [
+            (Figure.LATENCY, self._latency),
+            (Figure.REDEMPTIONS, self._redemptions),
+            (Figure.FANOUT, self._fan_outs),
+            (Figure.WEBHOOKS, self._webhooks),
+            (Figure.BASELINE, self._baseline),
+            (Figure.VOLUME, self._volume),
+            (Figure.TIERS, self._tiers),
+        ]
+        for figure, measure in once:
+            if figure in self._options.figures:
+                measure()
 
     def _yardstick(self) -> None:
         tps = self._pgbench.round(self._options.seconds)
@@ -132,50 +125,87 @@ class Bench:
 
     def _warm(self, program_id: str) -> None:
         before = self._books.totals().completed
-        plan = self._plan("warm", self._options.members, BATCH, BATCH_CONNECTIONS, event_type=WARM_TYPE)
-        self._drive(replace(plan, program_id=program_id), CLIENTS, lambda: self._books.totals().completed - before)
+        plan = self._driver.plan("warm", self._options.members, BATCH, BATCH_CONNECTIONS, event_type=WARM_TYPE)
+        self._driver.drive(replace(plan, program_id=program_id), CLIENTS, lambda: self._books.totals().completed - before)
 
     # --------------------------------------------------------------- figures
     def _batch(self) -> None:
-        self._figure(Figure.BATCH, self._plan("batch", self._options.events, BATCH, BATCH_CONNECTIONS), CLIENTS)
+        self._figure(Figure.BATCH, self._driver.plan("batch", self._options.events, BATCH, BATCH_CONNECTIONS), CLIENTS)
 
     def _rules(self) -> None:
-        plan = self._plan("rules", self._options.events, BATCH, BATCH_CONNECTIONS)
+        plan = self._driver.plan("rules", self._options.events, BATCH, BATCH_CONNECTIONS)
         self._figure(Figure.RULES, replace(plan, program_id=self._world.big.program_id), CLIENTS)
 
     def _scarce(self) -> None:
-        plan = self._plan("scarce", self._options.events, BATCH, BATCH_CONNECTIONS)
+        plan = self._driver.plan("scarce", self._options.events, BATCH, BATCH_CONNECTIONS)
         self._figure(Figure.SCARCE, replace(plan, program_id=self._world.scarce.program_id), CLIENTS)
 
     def _single(self) -> None:
         events = max(LEAST_EVENTS, self._options.events // SINGLE_SHARE)
-        self._figure(Figure.SINGLE, self._plan("single", events, 1, SINGLE_CONNECTIONS), CLIENTS)
+        self._figure(Figure.SINGLE, self._driver.plan("single", events, 1, SINGLE_CONNECTIONS), CLIENTS)
 
     def _baseline(self) -> None:
         for number in range(1, self._stack.settings.worker_processes + 1):
             self._stack.keep(self._stack.helper(f"baseline-worker-{number}", (*BASELINE, "work")))
-        first = self._plan("baseline-warm", LEAST_EVENTS, 1, 1)
-        self._checked(first, (*BASELINE, "start"))
+        first = self._driver.plan("baseline-warm", LEAST_EVENTS, 1, 1)
+        self._driver.checked(first, (*BASELINE, "start"))
         events = max(LEAST_EVENTS, self._options.events // BASELINE_SHARE)
-        self._figure(Figure.BASELINE, self._plan("baseline", events, 1, 1), (*BASELINE, "start"))
+        self._figure(Figure.BASELINE, self._driver.plan("baseline", events, 1, 1), (*BASELINE, "start"))
+        self._yardstick()
 
     def _webhooks(self) -> None:
         """Single events at a steady rate, while endpoints hear of each one's credit."""
         events = round(webhooks.RATE * self._options.webhook_seconds)
-        plan = self._plan("webhooks", events, 1, SINGLE_CONNECTIONS, rate=webhooks.RATE)
+        plan = self._driver.plan("webhooks", events, 1, SINGLE_CONNECTIONS, rate=webhooks.RATE)
         with self._client() as client, webhooks.listen(self._stack, client) as listeners:
 
             def done() -> int:
                 return self._books.delivered(listeners.endpoint_ids) // webhooks.ENDPOINTS
 
-            drive = self._checked(replace(plan, is_watched=False), CLIENTS, done)
+            drive = self._driver.checked(replace(plan, is_watched=False), CLIENTS, done)
             found = webhooks.judge(listeners.arrivals(), drive.report, events, drive.cpu)
         self._results.webhooks = found
         times = f"{found.received_p50:.1f} ms p50, {found.received_p99:.1f} ms p99"
         self._stack.say(f"  webhooks  {found.received_per_second:8.0f} deliveries/s, {times}, {found.behind} behind at the end")
 
+    def _volume(self) -> None:
+        """Batches of events of the same many participants: into few entries, and after many more."""
+        participants = max(1, self._options.entries // ENTRIES_EACH)
+        before = self._volume_rounds("empty", participants)
+        began = time.monotonic()
+        for first in range(0, self._options.entries, FILLING):
+            events = min(FILLING, self._options.entries - first)
+            plan = self._driver.plan("filling", events, BATCH, BATCH_CONNECTIONS)
+            self._driver.checked(replace(plan, participants=participants), CLIENTS)
+            self._stack.say(f"  filled    {first + events:8d} entries")
+        seconds = time.monotonic() - began
+        self._yardstick()
+        after = self._volume_rounds("full", participants)
+        found = VolumeTimes(self._options.entries, participants, round(seconds, 1), self._verify(), before, after)
+        self._results.volume = found
+        self._stack.say(f"  volume    {found.ratio:8.2f} x the throughput into empty books")
+
+    def _verify(self) -> float:
+        """Seconds of `openscrip verify`; ServiceError when something is wrong with the books."""
+        began = time.monotonic()
+        self._stack.finish(self._stack.helper("verify", VERIFY), VERIFY_SECONDS)
+        return round(time.monotonic() - began, 1)
+
+    def _volume_rounds(self, name: str, participants: int) -> list[float]:
+        """Rounds of batches, each in units of pgbench."""
+        rounds = []
+        for _ in range(self._options.rounds):
+            plan = replace(self._driver.plan(name, self._options.events, BATCH, BATCH_CONNECTIONS), participants=participants)
+            rounds.append(self._timed(name, plan, CLIENTS))
+            self._yardstick()
+        return [self._results.ratio_of(run) for run in rounds]
+
     def _figure(self, figure: Figure, plan: Plan, arguments: tuple[str, ...], done: Callable[[], int] | None = None) -> None:
-        drive = self._checked(plan, arguments, done)
+        self._results.runs.setdefault(figure, []).append(self._timed(figure, plan, arguments, done))
+
+    def _timed(self, name: str, plan: Plan, arguments: tuple[str, ...], done: Callable[[], int] | None = None) -> Run:
+        """One round."""
+        drive = self._driver.checked(plan, arguments, done)
         report = drive.report
         answer = 1000 * percentile(report.answers, 50)
         run = Run(
@@ -187,13 +217,13 @@ class Bench:
             round(drive.sealed - drive.ended, 2),
             drive.cpu,
         )
-        self._results.runs.setdefault(figure, []).append(run)
-        self._stack.say(f"  {figure:<9} {run.rate:8.0f} events/s ({run.events} in {run.seconds:.1f} s)")
+        self._stack.say(f"  {name:<9} {run.rate:8.0f} events/s ({run.events} in {run.seconds:.1f} s)")
+        return run
 
     def _latency(self) -> None:
         events = int(PACED_RATE * LATENCY_ROUNDS * self._options.seconds)
-        plan = self._plan("latency", events, 1, SINGLE_CONNECTIONS, rate=PACED_RATE)
-        report = self._checked(plan, CLIENTS).report
+        plan = self._driver.plan("latency", events, 1, SINGLE_CONNECTIONS, rate=PACED_RATE)
+        report = self._driver.checked(plan, CLIENTS).report
         answers = [1000 * seconds for seconds in report.answers]
         posted = [1000 * seconds for seconds in report.posted]
         found = (percentile(answers, 50), percentile(answers, 99), percentile(posted, 50), percentile(posted, 99))
@@ -232,82 +262,8 @@ class Bench:
     def _events_of_holders(self) -> float:
         """Events a second of one round, whose participants are holders by chance."""
         events = max(LEAST_EVENTS, self._options.events // TIER_SHARE)
-        plan = self._plan("tiers", events, BATCH, BATCH_CONNECTIONS)
-        drive = self._checked(replace(plan, participants=self._options.holders), CLIENTS)
+        plan = self._driver.plan("tiers", events, BATCH, BATCH_CONNECTIONS)
+        drive = self._driver.checked(replace(plan, participants=self._options.holders), CLIENTS)
         rate = events / (drive.ended - drive.report.began)
         self._stack.say(f"  events    {rate:8.0f} events/s")
         return rate
-
-    # --------------------------------------------------------------- driving
-    def _plan(
-        self, name: str, events: int, per_request: int, connections: int, *, rate: float = 0.0, event_type: str = EVENT_TYPE
-    ) -> Plan:
-        self._loads += 1
-        settings = self._stack.settings
-        return Plan(
-            host=settings.api_host,
-            port=settings.api_port,
-            api_key=self._stack.api_key,
-            database_url=self._stack.dsn,
-            program_id=self._world.plain.program_id,
-            prefix=f"{self._loads}-{name}",
-            events=events,
-            participants=self._options.members,
-            per_request=per_request,
-            connections=connections,
-            rate=rate,
-            event_type=event_type,
-        )
-
-    def _checked(self, plan: Plan, arguments: tuple[str, ...], done: Callable[[], int] | None = None) -> Drive:
-        """Drive a load of purchases until all are posted, or `done` counts them, and check that each was posted exactly once."""
-        before = self._books.totals()
-        since = self._books.now()
-        drive = self._drive(plan, arguments, done or (lambda: self._books.posted_since(since, plan.program_id)))
-        require(self._books.totals(), before.after(plan), plan.prefix)
-        return drive
-
-    def _drive(self, plan: Plan, arguments: tuple[str, ...], posted: Callable[[], int]) -> Drive:
-        """Prepare a load, run it, and wait until `posted` counts all its events, and their entries are sealed."""
-        folder = self._stack.settings.data_dir
-        plan_file, report_file = folder / f"{plan.prefix}.json", folder / f"{plan.prefix}-report.json"
-        write(plan_file, plan)
-        ready, go = signs(report_file)
-        child = self._stack.helper(plan.prefix, (*arguments, str(plan_file), str(report_file)))
-        try:
-            self._await(child, ready.exists)
-            before = facts.cpu_seconds(self._stack.pids)
-            go.touch()
-            self._await(child, report_file.exists)
-            ended = self._await_posted(plan, posted)
-            sealed = self._await_sealed(plan)
-            after = facts.cpu_seconds(self._stack.pids)
-        finally:
-            child.stop(1.0)
-        report = read_report(report_file)
-        return Drive(report, ended, sealed, facts.spent_between(before, after, report.cpu_seconds))
-
-    def _await(self, child: Child, ready: Callable[[], bool]) -> None:
-        """Wait for a sign of a helper; ServiceError when it, or anything else, ends before."""
-        while not ready():
-            self._stack.supervisor.check()
-            if child.poll() is not None and not ready():
-                child.check()
-            time.sleep(POLL_SECONDS)
-
-    def _await_posted(self, plan: Plan, posted: Callable[[], int]) -> float:
-        deadline = Deadline(plan.prefix, plan.events)
-        while (count := posted()) < plan.events:
-            self._stack.supervisor.check()
-            deadline.check(count)
-            time.sleep(POLL_SECONDS)
-        return time.monotonic()
-
-    def _await_sealed(self, plan: Plan) -> float:
-        """Until no entry waits for its seal: what is measured leaves nothing to be done."""
-        deadline = Deadline(plan.prefix, plan.events)
-        while not self._books.is_sealed():
-            self._stack.supervisor.check()
-            deadline.check(plan.events)
-            time.sleep(POLL_SECONDS)
-        return time.monotonic()

@@ -178,8 +178,10 @@ DUE = (
     ),
     (
         "21 a delivery is settled, or waits for another attempt",
-        f"""SELECT id, status, attempt_count, next_attempt_at FROM webhook_deliveries WHERE status = 'SENDING'
-        OR status = 'PENDING' AND (attempt_count < 2 OR next_attempt_at < {_LATE})""",
+        # a cron expression may make messages at any moment
+        f"""SELECT id, status, attempt_count, next_attempt_at FROM webhook_deliveries
+        WHERE created_at < openscrip_now() - interval '15 seconds'
+          AND (status = 'SENDING' OR status = 'PENDING' AND (attempt_count < 2 OR next_attempt_at < {_LATE}))""",
     ),
     (
         "21 each message has a delivery to the endpoint that hears everything",

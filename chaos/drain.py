@@ -17,12 +17,14 @@ READY_SECONDS = 90.0
 POLL_SECONDS = 0.25
 # Nothing that is younger is late.
 LATE = "openscrip_now() - interval '1 second'"
+# Deadlines of a few seconds are awaited, too: what they do would go on while the books are judged.
+SOON = "openscrip_now() + interval '10 seconds'"
 
 # What waits, each as a query for a few of its rows.
 WAITING = (
     ("events of a lane", "SELECT event_id, lane, state, attempts FROM event_queue"),
-    ("what is due on accounts", f"SELECT holder_id, asset_id, next_due_at FROM balances WHERE next_due_at < {LATE}"),
-    ("holds that have ended", f"SELECT id, expires_at FROM holds WHERE remaining > 0 AND expires_at < {LATE}"),
+    ("what is due on accounts", f"SELECT holder_id, asset_id, next_due_at FROM balances WHERE next_due_at < {SOON}"),
+    ("holds that end", f"SELECT id, expires_at FROM holds WHERE remaining > 0 AND expires_at < {SOON}"),
     (
         "automations that are due",
         f"""SELECT a.id, a.name, a.due_at FROM automations a JOIN programs p ON p.id = a.program_id AND p.status = 'ACTIVE'
@@ -31,14 +33,13 @@ WAITING = (
     (
         # a rule's event is made two seconds after the one that scheduled it
         "events that are soon made",
-        """SELECT id, name, due_at FROM automations
-        WHERE trigger_type = 'one_time' AND due_at < openscrip_now() + interval '10 seconds'""",
+        f"SELECT id, name, due_at FROM automations WHERE trigger_type = 'one_time' AND due_at < {SOON}",
     ),
     ("fan-outs", "SELECT id, name, execution_status FROM automations WHERE execution_status IN ('pending', 'executing')"),
     ("subscriptions that are due", f"SELECT id, participant_id, due_at FROM automation_subscriptions WHERE due_at < {LATE}"),
     (
-        "fulfilments out of time",
-        f"SELECT id FROM redemptions WHERE fulfillment_status = 'PENDING' AND fulfillment_expires_at < {LATE}",
+        "fulfilments that end",
+        f"SELECT id FROM redemptions WHERE fulfillment_status = 'PENDING' AND fulfillment_expires_at < {SOON}",
     ),
     ("steps of tiers", f"SELECT holder_id, tier_id, next_due_at FROM tier_states WHERE next_due_at < {LATE}"),
     (

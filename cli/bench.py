@@ -24,13 +24,14 @@ def run(
     events: int,
     rounds: int,
     holders: int,
+    entries: int,
     webhook_seconds: int,
     only: list[str] | None,
     json_file: Path | None,
     check: bool,
 ) -> None:
     """Measure on a fresh stack of our own, print the tables; exit code 1 with `check` when a budget is missed."""
-    options = Options(seconds, events, rounds, min(MEMBERS, events), holders, _figures(only), webhook_seconds)
+    options = Options(seconds, events, rounds, min(MEMBERS, events), holders, entries, _figures(only), webhook_seconds)
     console = Console(highlight=False)
     results = measure(options, console)
     if results is None:

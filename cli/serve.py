@@ -14,6 +14,7 @@ from api.app import create_app
 from api.flows import event_flow
 from cli.local import local_settings
 from cli.redemptions import hosted_redemptions
+from db.reach import await_database
 from db.session import Database
 from runtime.log import configure_logging, warn_without_secret_key
 from runtime.settings import Settings
@@ -41,6 +42,7 @@ def run(host: str | None, port: int | None) -> None:
     configure_logging(settings)
     warn_without_secret_key(settings)
     with closing(Database(settings.require_database_url(), pool_size=1)) as database:
+        await_database(database)
         require_own_time(database, may_be_moved=settings.test_clock)
     with tracing(settings, "openscrip-api"):
         _serve(settings, host, port)

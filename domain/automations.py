@@ -27,7 +27,6 @@ class NotInThisState(DomainError):
     """An automation that can't be triggered, cancelled or refreshed as it is: a `bad_request` without a field."""
 
     code = "bad_request"
-    summary = "The present state doesn't allow this"
 
     def __init__(self, message: str) -> None:
         super().__init__(message, field=None, reason="invalid", expected=None, received=None, fields=[])

@@ -8,7 +8,7 @@ from sqlmodel import Session
 
 from db.repositories import books as repository
 from db.session import psycopg_of
-from services.invariants import Check, Violation, Window, violations
+from services.invariants import BALANCES_MATCH, WALLETS_MATCH, Check, Violation, Window, violations
 
 # A check of a window that takes longer isn't made: the others have their turn.
 CHECK_MILLISECONDS = 10_000
@@ -22,6 +22,14 @@ class Page:
     organization_id: UUID
     window: Window | None
     until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnpostedAccounts:
+    """Accounts of a page of holders that nothing was ever posted to, each with its organization; `until` is the last holder."""
+
+    found: list[tuple[UUID, Violation]]
+    until: UUID | None
 
 
 def next_page(session: Session, organization_id: UUID | None, since: datetime | None, entries: int) -> Page | None:
@@ -43,3 +51,17 @@ def check_page(session: Session, page: Page, check: Check, limit: int) -> list[V
     """The first rows of a part that break a check, at most `limit`; an error of the database when it takes too long."""
     repository.limit_statements(psycopg_of(session), CHECK_MILLISECONDS)
     return violations(session, page.organization_id, [check], window=page.window, limit=limit)
+
+
+def unposted_accounts(session: Session, after: UUID | None, balances: int, limit: int) -> UnpostedAccounts:
+    """What says something without a posting, so that no window touches it: about so many balances after a holder, and wallets.
+
+    Wallets are few, and come with the last page, which has no `until`. At most `limit` of each kind are told.
+    """
+    conn = psycopg_of(session)
+    repository.limit_statements(conn, CHECK_MILLISECONDS)
+    until = repository.holder_after(conn, after, balances)
+    found = [Violation(BALANCES_MATCH, row) for row in repository.unposted_balances(conn, after, until, limit)]
+    if until is None:
+        found += [Violation(WALLETS_MATCH, row) for row in repository.unposted_wallets(conn, limit)]
+    return UnpostedAccounts([(violation.row.pop("organization_id"), violation) for violation in found], until)

@@ -10,10 +10,21 @@ from sqlmodel import Session
 
 from db.repositories import invariants, seals
 from db.repositories.invariants import ALL, HASH_CHAIN, UNSEALED_ENTRIES, Check, QueryCheck, Window
+from db.repositories.invariants.accounts import BALANCES_MATCH, WALLETS_MATCH
 from db.session import Connection, psycopg_of
 from services import chain
 
-__all__ = ["ALL", "HASH_CHAIN", "UNSEALED_ENTRIES", "Check", "Violation", "Window", "violations"]
+__all__ = [
+    "ALL",
+    "BALANCES_MATCH",
+    "HASH_CHAIN",
+    "UNSEALED_ENTRIES",
+    "WALLETS_MATCH",
+    "Check",
+    "Violation",
+    "Window",
+    "violations",
+]
 
 
 @dataclass(frozen=True, slots=True)

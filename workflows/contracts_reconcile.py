@@ -20,12 +20,14 @@ class Breach(BaseModel):
 class BooksPlace(BaseModel):
     """How far the checks of the books are in this round.
 
-    `organization_id` is the last one that was looked at, and `since` where to go on in it; None when it is done. `found` counts
-    the rows that break each check in this round so far, of which `breaches` names some; the others are of the round before.
+    `organization_id` is the last one that was looked at, and `since` where to go on in it; None when it is done. After the last
+    organization `holder_id` is the last one whose accounts were looked at for postings. `found` counts the rows that break each
+    check in this round so far, of which `breaches` names some; the others are of the round before.
     """
 
     organization_id: UUID | None = None
     since: datetime | None = None
+    holder_id: UUID | None = None
     found: dict[str, int] = Field(default_factory=dict)
     breaches: list[Breach] = Field(default_factory=list)
     found_before: dict[str, int] = Field(default_factory=dict)

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from pydantic import BaseModel
 from temporalio.client import Client, WorkflowHandle
 from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
 from temporalio.service import RPCError
@@ -32,18 +33,46 @@ from workflows.policies import LANE_TASK_TIMEOUT, REDEMPTION_TASK_TIMEOUT
 SIGNAL_TIMEOUT = timedelta(seconds=5)
 
 
-async def wake_lane(client: Client, lane: int, lanes: int, *, queue: str = contracts.LEDGER_QUEUE) -> None:
-    """Signal a lane, starting its workflow when it doesn't run. Raises RPCError when Temporal can't be reached."""
+async def ensure_flow(
+    client: Client,
+    flow: str,
+    start: BaseModel,
+    *,
+    workflow_id: str,
+    queue: str,
+    summary: str,
+    details: str,
+    signal: str | None = None,
+) -> None:
+    """Start a flow unless one with this id runs, and send it the signal in either case. Raises RPCError.
+
+    `summary` and `details` are for people who look at it in the UI.
+    """
     await client.start_workflow(
-        contracts.LANE_WORKFLOW,
-        LaneInput(lane=lane, lanes=lanes),
-        id=contracts.lane_workflow_id(lane),
+        flow,
+        start,
+        id=workflow_id,
         task_queue=queue,
         task_timeout=LANE_TASK_TIMEOUT,
-        start_signal=contracts.WAKE_SIGNAL,
-        static_summary=f"lane {lane} of {lanes}",
-        static_details="Processes the events of the participants that hash to this lane, one participant's events in order.",
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        start_signal=signal,
+        static_summary=summary,
+        static_details=details,
         rpc_timeout=SIGNAL_TIMEOUT,
+    )
+
+
+async def wake_lane(client: Client, lane: int, lanes: int, *, queue: str = contracts.LEDGER_QUEUE) -> None:
+    """Signal a lane, starting its workflow when it doesn't run. Raises RPCError when Temporal can't be reached."""
+    await ensure_flow(
+        client,
+        contracts.LANE_WORKFLOW,
+        LaneInput(lane=lane, lanes=lanes),
+        workflow_id=contracts.lane_workflow_id(lane),
+        queue=queue,
+        signal=contracts.WAKE_SIGNAL,
+        summary=f"lane {lane} of {lanes}",
+        details="Processes the events of the participants that hash to this lane, one participant's events in order.",
     )
 
 
@@ -68,47 +97,41 @@ async def ensure_due_work(
 ) -> None:
     """Start the due work of a kind unless it runs; with `wake` also make it look at once. Raises RPCError."""
     summary, details = _DUE_WORK[kind]
-    await client.start_workflow(
+    await ensure_flow(
+        client,
         contracts.DUE_WORKFLOW,
         DueInput(kind=kind),
-        id=kind.workflow_id,
-        task_queue=queue,
-        task_timeout=LANE_TASK_TIMEOUT,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        start_signal=contracts.WAKE_SIGNAL if wake else None,
-        static_summary=summary,
-        static_details=details,
-        rpc_timeout=SIGNAL_TIMEOUT,
+        workflow_id=kind.workflow_id,
+        queue=queue,
+        signal=contracts.WAKE_SIGNAL if wake else None,
+        summary=summary,
+        details=details,
     )
 
 
 async def ensure_sealing(client: Client, *, queue: str = contracts.LEDGER_QUEUE) -> None:
     """Start the sealing of the ledger unless it runs. Raises RPCError."""
-    await client.start_workflow(
+    await ensure_flow(
+        client,
         SEAL_WORKFLOW,
         SealInput(),
-        id=SEAL_WORKFLOW_ID,
-        task_queue=queue,
-        task_timeout=LANE_TASK_TIMEOUT,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        static_summary="seals the ledger",
-        static_details="Gives every journal entry its place in its organization's chain of hashes, within about a second.",
-        rpc_timeout=SIGNAL_TIMEOUT,
+        workflow_id=SEAL_WORKFLOW_ID,
+        queue=queue,
+        summary="seals the ledger",
+        details="Gives every journal entry its place in its organization's chain of hashes, within about a second.",
     )
 
 
 async def start_automation_run(client: Client, run: RunInput, *, queue: str = contracts.LEDGER_QUEUE) -> None:
     """Start a fan-out's flow unless it runs. Raises RPCError."""
-    await client.start_workflow(
+    await ensure_flow(
+        client,
         contracts.AUTOMATION_RUN_WORKFLOW,
         run,
-        id=contracts.automation_run_workflow_id(run.automation_id),
-        task_queue=queue,
-        task_timeout=LANE_TASK_TIMEOUT,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        static_summary="one event for each participant",
-        static_details="Makes a SYSTEM event for everybody who was enrolled in the program when it began, page by page.",
-        rpc_timeout=SIGNAL_TIMEOUT,
+        workflow_id=contracts.automation_run_workflow_id(run.automation_id),
+        queue=queue,
+        summary="one event for each participant",
+        details="Makes a SYSTEM event for everybody who was enrolled in the program when it began, page by page.",
     )
 
 
@@ -116,17 +139,15 @@ async def start_tier_retention(
     client: Client, tier: TierRetentionInput, *, wake: bool = False, queue: str = contracts.LEDGER_QUEUE
 ) -> None:
     """Start a tier's flow unless it runs; with `wake` also make it look at once. Raises RPCError."""
-    await client.start_workflow(
+    await ensure_flow(
+        client,
         TIER_RETENTION_WORKFLOW,
         tier,
-        id=tier_retention_workflow_id(tier.tier_id),
-        task_queue=queue,
-        task_timeout=LANE_TASK_TIMEOUT,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        start_signal=contracts.WAKE_SIGNAL if wake else None,
-        static_summary="windows of a tier",
-        static_details="Period ends, lapses and expiries of the tier's levels, for holders whom nobody visits.",
-        rpc_timeout=SIGNAL_TIMEOUT,
+        workflow_id=tier_retention_workflow_id(tier.tier_id),
+        queue=queue,
+        signal=contracts.WAKE_SIGNAL if wake else None,
+        summary="windows of a tier",
+        details="Period ends, lapses and expiries of the tier's levels, for holders whom nobody visits.",
     )
 
 
@@ -134,33 +155,29 @@ async def start_automation(
     client: Client, automation: AutomationInput, *, wake: bool = False, queue: str = contracts.LEDGER_QUEUE
 ) -> None:
     """Start an automation's flow unless it runs; with `wake` also make it look at once. Raises RPCError."""
-    await client.start_workflow(
+    await ensure_flow(
+        client,
         AUTOMATION_WORKFLOW,
         automation,
-        id=automation_workflow_id(automation.automation_id),
-        task_queue=queue,
-        task_timeout=LANE_TASK_TIMEOUT,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        start_signal=contracts.WAKE_SIGNAL if wake else None,
-        static_summary="automation",
-        static_details="Makes SYSTEM events at its moments. Signals trigger, cancel, pause and refresh do what the API does.",
-        rpc_timeout=SIGNAL_TIMEOUT,
+        workflow_id=automation_workflow_id(automation.automation_id),
+        queue=queue,
+        signal=contracts.WAKE_SIGNAL if wake else None,
+        summary="automation",
+        details="Makes SYSTEM events at its moments. Signals trigger, cancel, pause and refresh do what the API does.",
     )
 
 
 async def start_hold(client: Client, hold: HoldInput, *, wake: bool = False, queue: str = contracts.LEDGER_QUEUE) -> None:
     """Start a hold's flow unless it runs; with `wake` also make it look at once. Raises RPCError."""
-    await client.start_workflow(
+    await ensure_flow(
+        client,
         HOLD_WORKFLOW,
         hold,
-        id=hold_workflow_id(hold.hold_id),
-        task_queue=queue,
-        task_timeout=LANE_TASK_TIMEOUT,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        start_signal=contracts.WAKE_SIGNAL if wake else None,
-        static_summary="hold with a deadline",
-        static_details="Returns what is still held when the deadline comes.",
-        rpc_timeout=SIGNAL_TIMEOUT,
+        workflow_id=hold_workflow_id(hold.hold_id),
+        queue=queue,
+        signal=contracts.WAKE_SIGNAL if wake else None,
+        summary="hold with a deadline",
+        details="Returns what is still held when the deadline comes.",
     )
 
 
@@ -229,17 +246,15 @@ async def start_fulfillment(
     client: Client, fulfillment: FulfillmentInput, *, wake: bool = False, queue: str = contracts.LEDGER_QUEUE
 ) -> None:
     """Start a fulfilment's flow unless it runs; with `wake` also make it look at once. Raises RPCError."""
-    await client.start_workflow(
+    await ensure_flow(
+        client,
         FULFILLMENT_WORKFLOW,
         fulfillment,
-        id=fulfillment_workflow_id(fulfillment.redemption_id),
-        task_queue=queue,
-        task_timeout=LANE_TASK_TIMEOUT,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        start_signal=contracts.WAKE_SIGNAL if wake else None,
-        static_summary="fulfilment of a redemption",
-        static_details="Waits for the report that it was handed over; gives the value back when it failed or its deadline comes.",
-        rpc_timeout=SIGNAL_TIMEOUT,
+        workflow_id=fulfillment_workflow_id(fulfillment.redemption_id),
+        queue=queue,
+        signal=contracts.WAKE_SIGNAL if wake else None,
+        summary="fulfilment of a redemption",
+        details="Waits for the report that it was handed over; gives the value back when it failed or its deadline comes.",
     )
 
 
@@ -267,6 +282,7 @@ async def wake_hold(client: Client, hold_id: UUID) -> None:
 __all__ = [
     "RPCError",
     "ensure_due_work",
+    "ensure_flow",
     "ensure_sealing",
     "start_automation",
     "start_automation_run",

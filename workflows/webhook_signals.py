@@ -7,7 +7,6 @@ from uuid import UUID
 
 import structlog
 from temporalio.client import Client
-from temporalio.common import WorkflowIDConflictPolicy
 
 from workflows import contracts
 from workflows.contracts_webhooks import (
@@ -19,8 +18,7 @@ from workflows.contracts_webhooks import (
     endpoint_workflow_id,
     retry_workflow_id,
 )
-from workflows.policies import LANE_TASK_TIMEOUT
-from workflows.signals import SIGNAL_TIMEOUT, RPCError
+from workflows.signals import RPCError, ensure_flow
 
 log = structlog.get_logger(__name__)
 
@@ -37,33 +35,29 @@ async def wake_endpoint(
     client: Client, endpoint: EndpointInput, *, is_changed: bool = False, queue: str = contracts.DELIVERY_QUEUE
 ) -> None:
     """Signal an endpoint's flow, starting it when it doesn't run: there are messages, or it was changed. Raises RPCError."""
-    await client.start_workflow(
+    await ensure_flow(
+        client,
         ENDPOINT_WORKFLOW,
         endpoint,
-        id=endpoint_workflow_id(endpoint.endpoint_id),
-        task_queue=queue,
-        task_timeout=LANE_TASK_TIMEOUT,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        start_signal=CHANGED_SIGNAL if is_changed else contracts.WAKE_SIGNAL,
-        static_summary="webhook endpoint",
-        static_details="Sends the messages that wait for this endpoint; rests while it is disabled, broken or asks for a pause.",
-        rpc_timeout=SIGNAL_TIMEOUT,
+        workflow_id=endpoint_workflow_id(endpoint.endpoint_id),
+        queue=queue,
+        signal=CHANGED_SIGNAL if is_changed else contracts.WAKE_SIGNAL,
+        summary="webhook endpoint",
+        details="Sends the messages that wait for this endpoint; rests while it is disabled, broken or asks for a pause.",
     )
 
 
 async def start_retry(client: Client, retry: RetryInput, *, wake: bool = False, queue: str = contracts.DELIVERY_QUEUE) -> None:
     """Start the flow of a failed delivery unless it runs; with `wake` also make it look at once. Raises RPCError."""
-    await client.start_workflow(
+    await ensure_flow(
+        client,
         RETRY_WORKFLOW,
         retry,
-        id=retry_workflow_id(retry.delivery_id),
-        task_queue=queue,
-        task_timeout=LANE_TASK_TIMEOUT,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        start_signal=contracts.WAKE_SIGNAL if wake else None,
-        static_summary="delivery that failed",
-        static_details=f"Attempts it again, up to eight times in all, to endpoint `{retry.endpoint_id}`.",
-        rpc_timeout=SIGNAL_TIMEOUT,
+        workflow_id=retry_workflow_id(retry.delivery_id),
+        queue=queue,
+        signal=contracts.WAKE_SIGNAL if wake else None,
+        summary="delivery that failed",
+        details=f"Attempts it again, up to eight times in all, to endpoint `{retry.endpoint_id}`.",
     )
 
 

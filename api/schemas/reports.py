@@ -49,30 +49,29 @@ class RequiredWindow(QueryModel):
         return Window(self.from_, self.to)
 
 
+class EntryScope(QueryModel):
+    """Entries of a program, or of an asset, or all; mix in before ListQuery."""
+
+    program_id: Uuid | None = Field(default=None, description="Only this program's entries")
+    asset_id: Uuid | None = Field(default=None, description="Only this asset")
+
+    @property
+    def scope(self) -> ReportScope:
+        """The service's scope."""
+        return ReportScope(self.program_id, self.asset_id)
+
+
 class SummaryQuery(WholeWindow, ListQuery):
     program_id: Uuid | None = Field(default=None, description="Only this program's assets and entries")
 
 
-class LiabilityQuery(ListQuery):
+class LiabilityQuery(EntryScope, ListQuery):
     as_of: Timestamp | None = Field(default=None, description="Entries recorded until then; now by default")
-    program_id: Uuid | None = Field(default=None, description="Only this program's entries")
-    asset_id: Uuid | None = Field(default=None, description="Only this asset")
     by_bucket: QueryBoolean = Field(default=False, description="Three rows for each asset and program")
 
-    @property
-    def scope(self) -> ReportScope:
-        """The service's scope."""
-        return ReportScope(self.program_id, self.asset_id)
 
-
-class RollforwardQuery(RequiredWindow, ListQuery):
-    program_id: Uuid | None = Field(default=None, description="Only this program's entries")
-    asset_id: Uuid | None = Field(default=None, description="Only this asset")
-
-    @property
-    def scope(self) -> ReportScope:
-        """The service's scope."""
-        return ReportScope(self.program_id, self.asset_id)
+class RollforwardQuery(RequiredWindow, EntryScope, ListQuery):
+    """Both are asked for at once: a window of the scope."""
 
 
 class SummaryRead(ResponseModel):

@@ -16,6 +16,7 @@ from activities.books import BooksActivities, Findings
 from db.repositories.invariants.check import QueryCheck
 from db.session import Database
 from runtime.embedded import EmbeddedPostgres
+from runtime.ids import new_id
 from services import invariants
 from services.books import Page, next_page
 from services.transactions import transact
@@ -58,6 +59,20 @@ def corrupted(purse: Purse) -> Iterator[None]:
         owner.execute(statement, [-1, purse.world.organization_id])
 
 
+@contextmanager
+def planted(purse: Purse) -> Iterator[tuple[UUID, UUID]]:
+    """A balance and a wallet that nothing was posted to, as long as the block lasts: ids of holder and program."""
+    holder, program, (organization, asset) = new_id(), new_id(), (purse.world.organization_id, purse.world.miles)
+    with psycopg.connect(purse.database.url, autocommit=True) as owner:
+        owner.execute("SET session_replication_role = replica")
+        for table, column, id_ in (("balances", "holder_id", holder), ("wallets", "program_id", program)):
+            statement = f"INSERT INTO {table} ({column}, asset_id, organization_id, available) VALUES (%s, %s, %s, 5)"
+            owner.execute(statement, [id_, asset, organization])
+        yield holder, program
+        owner.execute("DELETE FROM balances WHERE holder_id = %s", [holder])
+        owner.execute("DELETE FROM wallets WHERE program_id = %s", [program])
+
+
 def gauge(name: str) -> float | None:
     return REGISTRY.get_sample_value("openscrip_invariant_violations", {"check": name})
 
@@ -65,7 +80,7 @@ def gauge(name: str) -> float | None:
 def test_a_balance_that_was_tampered_with_is_named_until_it_is_right_again(store: Database, purses: tuple[Purse, Purse]) -> None:
     _, purse = purses
     sound = check(store)
-    assert (sound.pages, sound.failed, sound.is_round, sound.place.broken) == (2, 0, True, {})
+    assert (sound.pages, sound.failed, sound.is_round, sound.place.broken) == (3, 0, True, {})
     assert {gauge(each.name) for each in invariants.ALL} == {0.0}
     with corrupted(purse), capture_logs() as logs:
         found = check(store, sound.place)
@@ -120,10 +135,41 @@ def test_in_windows_it_finds_the_same(store: Database, purses: tuple[Purse, Purs
     monkeypatch.setattr(books, "PAGE_ENTRIES", 5)
     with corrupted(purses[1]):
         report = check(store)
-    assert (report.pages, report.failed, report.is_round) == (6, 0, True)
+    assert (report.pages, report.failed, report.is_round) == (7, 0, True)
     # each window looks at the whole of the account
     assert report.place.broken["balances_match"] == 3
     assert {each.organization_id for each in report.place.named} == {purses[1].world.organization_id}
+
+
+def test_accounts_without_a_posting_are_found_though_no_window_touches_them(
+    store: Database, purses: tuple[Purse, Purse], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(books, "PAGE_ENTRIES", 5)
+    with planted(purses[0]) as (holder, program):
+        found = check(store).place
+    assert found.broken == {"balances_match": 1, "wallets_match": 1}
+    assert [each.row.split(",")[0] for each in found.named] == [f"holder_id={holder}", f"program_id={program}"]
+    assert {each.organization_id for each in found.named} == {purses[0].world.organization_id}
+    assert check(store, found).place.broken == {}
+
+
+def test_accounts_are_looked_at_page_by_page(
+    store: Database, purses: tuple[Purse, Purse], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two balances a page: each one that nothing was posted to is found once, whichever page it is on."""
+    monkeypatch.setattr(books, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(books, "PAGE_ENTRIES", 5)
+    monkeypatch.setattr(books, "PAGE_BALANCES", 2)
+    place, holders = BooksPlace(organization_id=purses[1].world.organization_id), []
+    with planted(purses[0]) as (first, _), planted(purses[1]) as (second, _), planted(purses[1]) as (third, _):
+        while not holders or place.holder_id:
+            place = check(store, place).place
+            holders.append(place.holder_id)
+    # five balances: two of purses, three planted
+    assert len(holders) == 3
+    named = [each.row.split(",")[0] for each in place.named if each.check == "balances_match"]
+    assert named == [f"holder_id={holder}" for holder in sorted((first, second, third))]
+    assert place.broken == {"balances_match": 3, "wallets_match": 3}
 
 
 def test_a_check_that_cant_be_made_is_told_and_others_go_on(

@@ -13,7 +13,8 @@ from uuid import UUID
 
 import pytest
 
-from activities.webhook_deliveries import Post, send_all_due
+from activities.webhook_post import Post
+from activities.webhook_sending import send_all_due
 from db.repositories import webhook_sending
 from db.session import Database
 from domain.webhook_attempts import Answer
@@ -96,7 +97,7 @@ def test_three_days_down_and_everything_arrives_once(outbox: Database) -> None:
 DYING = """
 import os, signal, sys
 from uuid import UUID
-from activities.webhook_deliveries import Post
+from activities.webhook_post import Post
 from db.session import Database
 from tests.support.outpost import Outpost, send, sender_for, settings_of
 

@@ -10,8 +10,11 @@ from datetime import timedelta
 
 import pytest
 
-from activities.webhook_deliveries import LOOKS_AGAIN, Post, Sender
+from activities.webhook_deliveries import LOOKS_AGAIN
+from activities.webhook_post import Post
 from activities.webhook_room import Room
+from activities.webhook_sender import Sender
+from activities.webhook_sending import send_waiting
 from db.session import Database
 from domain.webhook_attempts import Answer
 from runtime.embedded import EmbeddedPostgres
@@ -55,7 +58,7 @@ def sending(sender: Sender, outposts: Sequence[Outpost]) -> Iterator[None]:
     """Flows' calls send to the outposts, each on its own; cancelled at the end of the block."""
 
     async def start() -> list[asyncio.Task[SendReport]]:
-        sends = (sender.send(each.input, lambda: None, lambda: False, LOOKS_AGAIN) for each in outposts)
+        sends = (send_waiting(sender, each.input, lambda: None, lambda: False, LOOKS_AGAIN) for each in outposts)
         return [asyncio.create_task(each) for each in sends]
 
     with LoopThread() as loop:

@@ -10,7 +10,7 @@ import pytest
 import standardwebhooks
 import svix.webhooks
 
-from activities.webhook_deliveries import Post
+from activities.webhook_post import Post
 from db.session import Database
 from runtime.embedded import EmbeddedPostgres
 from runtime.webhook_secrets import WebhookSecrets

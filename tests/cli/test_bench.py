@@ -15,13 +15,13 @@ import pytest
 from bench.facts import Machine
 from bench.plan import Plan, Report, bodies, purchases
 from bench.receiver import Arrivals
-from bench.results import FanOutRun, FanOutTimes, Figure, PeriodEnd, Results, Run, TierTimes, WebhookLoad, percentile
+from bench.results import FanOutRun, FanOutTimes, Figure, PeriodEnd, Results, Run, TierTimes, VolumeTimes, WebhookLoad, percentile
 from bench.tiers import after_period_end
 from bench.webhooks import judge
 from tests.cli.stack import ROOT
 from tests.runtime.folders import passable_folder
 
-TINY = ("--seconds", "1", "--events", "200", "--rounds", "1", "--holders", "250", "--webhook-seconds", "1")
+TINY = ("--seconds", "1", "--events", "200", "--rounds", "1", "--holders", "250", "--entries", "500", "--webhook-seconds", "1")
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -104,6 +104,10 @@ def check_figures(found: dict[str, Any]) -> None:
     assert [(run["total"], run["events"]) for run in crowd["runs"]] == [(2000, 2000), (1000, 1000), (1000, 400)]
     assert all(0 < run["seconds"] <= run["posted_seconds"] for run in crowd["runs"])
     assert 0 <= (crowd["after_cancel"] or 0) <= 1000
+    volume = found["volume"]
+    assert (volume["entries"], volume["participants"], len(volume["before"]), len(volume["after"])) == (500, 50, 1, 1)
+    assert 0 < volume["verify_seconds"] < 60
+    assert volume["ratio"] == pytest.approx(volume["after"][0] / volume["before"][0], abs=0.001)
     tiers = found["tiers"]
     assert tiers["holders"] == 250
     assert (tiers["alone"]["pages"], len(tiers["before"])) == (3, 1)
@@ -152,6 +156,13 @@ class TestResults:
         ):
             results.fan_outs = FanOutTimes(10, [FanOutRun("all", 10, 10, 1.0, 1.0, growth)], after, 1.0)
             assert results.missed() == missed
+
+    def test_full_books_may_slow_ingest_by_a_fifth(self) -> None:
+        results = results_of([1000.0, 1000.0])
+        results.volume = VolumeTimes(1000, 100, 1.0, 2.0, [0.9, 1.0, 1.1], [0.7, 0.8, 0.9])
+        assert results.missed() == []
+        results.volume = replace(results.volume, after=[0.79])
+        assert results.missed() == [Figure.VOLUME]
 
     def test_period_ends_leave_room_and_memory(self) -> None:
         times = TierTimes(1000, PeriodEnd(0.5, 10, 20.0), PeriodEnd(2.0, 9, 99.0), [90.0, 100.0, 110.0], [60.0, 40.0])

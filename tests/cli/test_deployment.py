@@ -135,8 +135,8 @@ class TestImage:
 
 class TestMakefile:
     TARGETS = (
-        "help setup up test test-fast lint types format examples bench bench-tiers rush reports year replay chaos crashes fuzz "
-        "mutants load listen lock clean"
+        "help setup up test test-fast lint types format examples bench bench-tiers bench-volume bench-workers rush reports year "
+        "replay chaos crashes fuzz mutants load listen lock clean"
     )
 
     def test_help_lists_every_target(self) -> None:

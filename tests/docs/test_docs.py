@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 
 from api.routes import ROUTERS
 from domain.cel import CompileError, EvaluationError, compile_value
-from tests.docs import message_tables, settings_table
+from tests.docs import error_table, message_tables, settings_table
 
 ROOT = settings_table.ROOT
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -102,6 +102,10 @@ def test_the_table_of_settings_is_current() -> None:
 @pytest.mark.parametrize("part", message_tables.PARTS)
 def test_the_tables_of_messages_are_current(part: str) -> None:
     assert message_tables.written(part) == message_tables.render(part), "run: python -m tests.docs.message_tables"
+
+
+def test_the_table_of_errors_is_current() -> None:
+    assert error_table.written() == error_table.render(), "run: python -m tests.docs.error_table"
 
 
 def test_every_metric_is_documented() -> None:

@@ -18,16 +18,17 @@ def make_database(server_url: str, name: str, *, lanes: int = 8) -> str:
             _migrate_template(connection, server_url, template, lanes)
         copy = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
         connection.execute(copy.format(sql.Identifier(name), sql.Identifier(template)))
-    return _beside(server_url, name)
+    return beside(server_url, name)
 
 
 def _migrate_template(connection: psycopg.Connection[Any], server_url: str, template: str, lanes: int) -> None:
     unfinished = f"{template}_unfinished"
     connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(unfinished)))
-    upgrade(_beside(server_url, unfinished), lanes=lanes)
+    upgrade(beside(server_url, unfinished), lanes=lanes)
     renamed = sql.SQL("ALTER DATABASE {} RENAME TO {}")
     connection.execute(renamed.format(sql.Identifier(unfinished), sql.Identifier(template)))
 
 
-def _beside(server_url: str, name: str) -> str:
+def beside(server_url: str, name: str) -> str:
+    """The URL of another database of the same server, whether it exists or not."""
     return urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))

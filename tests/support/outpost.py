@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from activities.webhook_deliveries import Post, Sender
+from activities.webhook_post import Post
 from activities.webhook_room import Room
+from activities.webhook_sender import Sender
+from activities.webhook_sending import send_waiting
 from db.session import Database, psycopg_of
 from domain.outbox import Message, MessageType
 from runtime.ids import new_id
@@ -100,7 +102,7 @@ def sender_for(database: Database, post: Post | None = None, threads: int = 16) 
 
 def send(sender: Sender, outpost: Outpost) -> SendReport:
     """Send what may be sent now."""
-    return asyncio.run(sender.send(outpost.input, lambda: None, lambda: False))
+    return asyncio.run(send_waiting(sender, outpost.input, lambda: None, lambda: False))
 
 
 def ids(count: int) -> list[UUID]:

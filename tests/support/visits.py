@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pydantic import SecretStr
 
 from activities.clock import _Visit
-from activities.webhook_deliveries import open_sender
+from activities.webhook_sender import open_sender
 from activities.webhooks import FulfillmentSender
 from db.session import Database
 from runtime.settings import Settings

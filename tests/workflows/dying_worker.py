@@ -19,7 +19,7 @@ from temporalio.client import Client
 
 import worker
 from activities.redemptions import RedemptionActivities
-from activities.webhook_deliveries import open_sender
+from activities.webhook_sender import open_sender
 from db.session import Database, psycopg_of
 from runtime.settings import Settings
 from runtime.temporal import connect, ensure_search_attributes

@@ -4,14 +4,12 @@ import contextlib
 import random
 import threading
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
-from temporalio.worker import Worker
 
-from runtime.temporal import sandbox_runner
+from tests.workflows.workers import serving
 from workflows import contracts
 from workflows.contracts import DrainInput, DrainReport, LaneStatus, SweepReport
 from workflows.event_lane import EventLaneWorkflow
@@ -78,17 +76,9 @@ class Queue(Script):
 @contextlib.asynccontextmanager
 async def working(client: Client, script: Script) -> AsyncIterator[str]:
     """A worker that answers by the script; gives the name of its queue."""
-    queue = f"lanes-{script.lane}-{random.randrange(10**9)}"
-    with ThreadPoolExecutor(4) as executor:
-        async with Worker(
-            client,
-            task_queue=queue,
-            workflows=[EventLaneWorkflow, LaneSweepWorkflow],
-            activities=[script.drain_lane, script.sweep_lanes],
-            activity_executor=executor,
-            workflow_runner=sandbox_runner(),
-        ):
-            yield queue
+    flows = [EventLaneWorkflow, LaneSweepWorkflow]
+    async with serving(client, f"lanes-{script.lane}", flows, [script.drain_lane, script.sweep_lanes]) as queue:
+        yield queue
 
 
 async def wake(client: Client, script: Script, queue: str) -> WorkflowHandle[EventLaneWorkflow, LaneStatus]:

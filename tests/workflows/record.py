@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from temporalio.testing import WorkflowEnvironment
 from tests.workflows import redeemers, sealers, servers, timers
 from tests.workflows import webhook_script as webhooks
 from tests.workflows.lanes import Queue, Script, report, wake, working
+from tests.workflows.recording import REST_SECONDS, continued, ended, looked, rested
 from tests.workflows.timers import (
     Answers,
     automation_report,
@@ -28,7 +30,7 @@ from tests.workflows.timers import (
     tier_report,
 )
 from workflows import contracts
-from workflows.contracts import DueInput, DueKind, LaneStatus, RunInput, RunState
+from workflows.contracts import DueInput, DueKind, DueReport, LaneStatus, RunInput, RunState
 from workflows.contracts_automation import (
     AutomationInput,
     AutomationPhase,
@@ -45,7 +47,7 @@ from workflows.contracts_fulfillment import (
     FulfillmentState,
     fulfillment_workflow_id,
 )
-from workflows.contracts_hold import HoldInput, HoldSignal, HoldState, hold_workflow_id
+from workflows.contracts_hold import HoldInput, HoldReport, HoldSignal, HoldState, hold_workflow_id
 from workflows.contracts_seal import SEAL_WORKFLOW, SealInput
 from workflows.contracts_tiers import TierRetentionInput, TierState, tier_retention_workflow_id
 from workflows.contracts_webhooks import EndpointInput, RetryInput, endpoint_workflow_id, retry_workflow_id
@@ -85,8 +87,7 @@ async def idle_lane(environment: WorkflowEnvironment) -> WorkflowHistory:
             await wake(environment.client, script, queue)
             await environment.sleep(timedelta(seconds=3))
         await environment.sleep(LANE_IDLE + timedelta(seconds=30))
-        await lane.result()
-        return await lane.fetch_history()
+        return await ended(lane)
 
 
 async def continued_lane(environment: WorkflowEnvironment) -> WorkflowHistory:
@@ -94,13 +95,13 @@ async def continued_lane(environment: WorkflowEnvironment) -> WorkflowHistory:
     script = Queue()
     async with working(environment.client, script) as queue:
         lane = await wake(environment.client, script, queue)
-        first = (await lane.describe()).run_id
-        while (await lane.describe()).run_id == first:
+
+        async def wake_again() -> None:
             script.add()
             await wake(environment.client, script, queue)
             await _settled(environment.client, lane.id)
-        await lane.terminate()
-        return await environment.client.get_workflow_handle(lane.id, run_id=first).fetch_history()
+
+        return await continued(environment.client, lane, wake_again)
 
 
 async def sweep(environment: WorkflowEnvironment) -> WorkflowHistory:
@@ -110,8 +111,7 @@ async def sweep(environment: WorkflowEnvironment) -> WorkflowHistory:
         handle = await environment.client.start_workflow(
             contracts.SWEEP_WORKFLOW, id=f"lane-sweep-{script.lane}", task_queue=queue
         )
-        await handle.result()
-        return await handle.fetch_history()
+        return await ended(handle)
 
 
 async def due_work(environment: WorkflowEnvironment) -> WorkflowHistory:
@@ -121,48 +121,33 @@ async def due_work(environment: WorkflowEnvironment) -> WorkflowHistory:
         flow = await environment.client.start_workflow(
             contracts.DUE_WORKFLOW, DueInput(), id="due-work-recorded", task_queue=queue
         )
-        while answers.looks < 2:
-            await asyncio.sleep(0.05)
-        while (await environment.client.get_workflow_handle(flow.id).describe()).run_id == flow.first_execution_run_id:
-            await flow.signal(contracts.WAKE_SIGNAL)
-            await asyncio.sleep(0.2)
-        await environment.client.get_workflow_handle(flow.id).terminate()
-        recorded = environment.client.get_workflow_handle(flow.id, run_id=flow.first_execution_run_id)
-        return await recorded.fetch_history()
+        await looked(answers, 2)
+        return await continued(environment.client, flow, partial(flow.signal, contracts.WAKE_SIGNAL))
 
 
 async def scheduled_events(environment: WorkflowEnvironment) -> WorkflowHistory:
     """Fires a page and more, sleeps to a moment, and is woken from the next sleep."""
     pages = [due_report(events=100, pages=1, more=True), due_report(events=5, runs=1, pages=1, next_in_seconds=0.5)]
-    answers = Answers(pages)
-    async with timers.working(environment.client, answers) as queue:
-        flow = await environment.client.start_workflow(
-            contracts.DUE_WORKFLOW, DueInput(kind=DueKind.SCHEDULED_EVENTS), id="due-work-events-recorded", task_queue=queue
-        )
-        for looks in (3, 4):
-            while answers.looks < looks:
-                await asyncio.sleep(0.05)
-            await asyncio.sleep(0.5)
-            await flow.signal(contracts.WAKE_SIGNAL)
-        await asyncio.sleep(0.5)
-        await flow.terminate()
-        return await flow.fetch_history()
+    return await _woken_due_work(environment, DueKind.SCHEDULED_EVENTS, pages, "due-work-events-recorded")
 
 
 async def expiry_notices(environment: WorkflowEnvironment) -> WorkflowHistory:
     """Announces a slice and the rest, sleeps to a moment, and is woken from the next sleep."""
     slices = [due_report(notices=900, pages=18, more=True), due_report(notices=5, pages=1, next_in_seconds=0.5)]
-    answers = Answers(slices)
+    return await _woken_due_work(environment, DueKind.EXPIRY_NOTICES, slices, "due-work-notices-recorded")
+
+
+async def _woken_due_work(
+    environment: WorkflowEnvironment, kind: DueKind, reports: list[DueReport], name: str
+) -> WorkflowHistory:
+    """Is woken from its sleep after the third and the fourth look, and is terminated."""
+    answers = Answers(reports)
     async with timers.working(environment.client, answers) as queue:
-        flow = await environment.client.start_workflow(
-            contracts.DUE_WORKFLOW, DueInput(kind=DueKind.EXPIRY_NOTICES), id="due-work-notices-recorded", task_queue=queue
-        )
+        flow = await environment.client.start_workflow(contracts.DUE_WORKFLOW, DueInput(kind=kind), id=name, task_queue=queue)
         for looks in (3, 4):
-            while answers.looks < looks:
-                await asyncio.sleep(0.05)
-            await asyncio.sleep(0.5)
+            await rested(answers, looks)
             await flow.signal(contracts.WAKE_SIGNAL)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(REST_SECONDS)
         await flow.terminate()
         return await flow.fetch_history()
 
@@ -177,8 +162,7 @@ async def completed_run(environment: WorkflowEnvironment) -> WorkflowHistory:
     async with timers.working(environment.client, answers) as queue:
         await start_automation_run(environment.client, _RUN, queue=queue)
         flow = environment.client.get_workflow_handle(contracts.automation_run_workflow_id(_RUN.automation_id))
-        await flow.result()
-        return await flow.fetch_history()
+        return await ended(flow)
 
 
 async def cancelled_run(environment: WorkflowEnvironment) -> WorkflowHistory:
@@ -188,11 +172,9 @@ async def cancelled_run(environment: WorkflowEnvironment) -> WorkflowHistory:
     async with timers.working(environment.client, answers) as queue:
         await start_automation_run(environment.client, run, queue=queue)
         flow = environment.client.get_workflow_handle(contracts.automation_run_workflow_id(run.automation_id))
-        while answers.looks < 2:
-            await asyncio.sleep(0.05)
+        await looked(answers, 2)
         await flow.signal(contracts.CANCEL_SIGNAL)
-        await flow.result()
-        return await flow.fetch_history()
+        return await ended(flow)
 
 
 _AUTOMATION = AutomationInput(automation_id=UUID(int=11), organization_id=UUID(int=1), program_id=UUID(int=2))
@@ -206,16 +188,11 @@ async def fired_automation(environment: WorkflowEnvironment) -> WorkflowHistory:
     async with timers.working(environment.client, answers) as queue:
         await start_automation(environment.client, _AUTOMATION, queue=queue)
         flow = environment.client.get_workflow_handle(automation_workflow_id(_AUTOMATION.automation_id))
-        while answers.looks < 3:
-            await asyncio.sleep(0.05)
-        await asyncio.sleep(0.5)
+        await rested(answers, 3)
         await flow.signal(AutomationSignal.PAUSE)
-        while answers.looks < 4:
-            await asyncio.sleep(0.05)
-        await asyncio.sleep(0.5)
+        await rested(answers, 4)
         await flow.signal(AutomationSignal.TRIGGER)
-        await flow.result()
-        return await flow.fetch_history()
+        return await ended(flow)
 
 
 async def continued_automation(environment: WorkflowEnvironment) -> WorkflowHistory:
@@ -223,13 +200,9 @@ async def continued_automation(environment: WorkflowEnvironment) -> WorkflowHist
     answers = Answers(automations=[automation_report()])
     async with timers.working(environment.client, answers) as queue:
         await start_automation(environment.client, _AUTOMATION, queue=queue)
-        name = automation_workflow_id(_AUTOMATION.automation_id)
-        first = (await environment.client.get_workflow_handle(name).describe()).run_id
-        while (await environment.client.get_workflow_handle(name).describe()).run_id == first:
-            await start_automation(environment.client, _AUTOMATION, wake=True, queue=queue)
-            await asyncio.sleep(0.2)
-        await environment.client.get_workflow_handle(name).terminate()
-        return await environment.client.get_workflow_handle(name, run_id=first).fetch_history()
+        flow = environment.client.get_workflow_handle(automation_workflow_id(_AUTOMATION.automation_id))
+        wake_again = partial(start_automation, environment.client, _AUTOMATION, wake=True, queue=queue)
+        return await continued(environment.client, flow, wake_again)
 
 
 async def subscribed_automation(environment: WorkflowEnvironment) -> WorkflowHistory:
@@ -245,16 +218,11 @@ async def subscribed_automation(environment: WorkflowEnvironment) -> WorkflowHis
     async with timers.working(environment.client, answers) as queue:
         await start_automation(environment.client, _AUTOMATION, queue=queue)
         flow = environment.client.get_workflow_handle(automation_workflow_id(_AUTOMATION.automation_id))
-        while answers.looks < 3:
-            await asyncio.sleep(0.05)
-        await asyncio.sleep(0.5)
+        await rested(answers, 3)
         await flow.signal(AutomationSignal.REFRESH)
-        while answers.looks < 4:
-            await asyncio.sleep(0.05)
-        await asyncio.sleep(0.5)
+        await rested(answers, 4)
         await start_automation(environment.client, _AUTOMATION, wake=True, queue=queue)
-        await flow.result()
-        return await flow.fetch_history()
+        return await ended(flow)
 
 
 _HOLD = HoldInput(hold_id=UUID(int=7), organization_id=UUID(int=1), program_id=UUID(int=2))
@@ -262,30 +230,23 @@ _HOLD = HoldInput(hold_id=UUID(int=7), organization_id=UUID(int=1), program_id=U
 
 async def expired_hold(environment: WorkflowEnvironment) -> WorkflowHistory:
     """Hears of a part that was released, waits for its deadline, and ends there."""
-    answers = Answers(hold=[hold_report(), hold_report(remaining="30.00", seconds=0.5), hold_report(HoldState.EXPIRED)])
-    async with timers.working(environment.client, answers) as queue:
-        await start_hold(environment.client, _HOLD, queue=queue)
-        flow = environment.client.get_workflow_handle(hold_workflow_id(_HOLD.hold_id))
-        while answers.looks < 1:
-            await asyncio.sleep(0.05)
-        await asyncio.sleep(0.5)
-        await flow.signal(HoldSignal.RELEASED)
-        await flow.result()
-        return await flow.fetch_history()
+    reports = [hold_report(), hold_report(remaining="30.00", seconds=0.5), hold_report(HoldState.EXPIRED)]
+    return await _told_hold(environment, reports, HoldSignal.RELEASED)
 
 
 async def voided_hold(environment: WorkflowEnvironment) -> WorkflowHistory:
     """Ends before its deadline."""
-    answers = Answers(hold=[hold_report(), hold_report(HoldState.ENDED)])
+    return await _told_hold(environment, [hold_report(), hold_report(HoldState.ENDED)], HoldSignal.VOIDED)
+
+
+async def _told_hold(environment: WorkflowEnvironment, reports: list[HoldReport], what: HoldSignal) -> WorkflowHistory:
+    answers = Answers(hold=reports)
     async with timers.working(environment.client, answers) as queue:
         await start_hold(environment.client, _HOLD, queue=queue)
         flow = environment.client.get_workflow_handle(hold_workflow_id(_HOLD.hold_id))
-        while answers.looks < 1:
-            await asyncio.sleep(0.05)
-        await asyncio.sleep(0.5)
-        await flow.signal(HoldSignal.VOIDED)
-        await flow.result()
-        return await flow.fetch_history()
+        await rested(answers, 1)
+        await flow.signal(what)
+        return await ended(flow)
 
 
 _FULFILLMENT = FulfillmentInput(redemption_id=UUID(int=8), organization_id=UUID(int=1), program_id=UUID(int=2))
@@ -323,8 +284,7 @@ async def webhook_fulfillment(environment: WorkflowEnvironment) -> WorkflowHisto
     async with timers.working(environment.client, script) as queue, timers.asking(environment.client, script):
         await start_fulfillment(environment.client, _FULFILLMENT, queue=queue)
         flow = environment.client.get_workflow_handle(fulfillment_workflow_id(_FULFILLMENT.redemption_id))
-        await flow.result()
-        return await flow.fetch_history()
+        return await ended(flow)
 
 
 async def unanswered_fulfillment(environment: WorkflowEnvironment) -> WorkflowHistory:
@@ -341,12 +301,9 @@ async def _ended_fulfillment(
         await start_fulfillment(environment.client, _FULFILLMENT, queue=queue)
         flow = environment.client.get_workflow_handle(fulfillment_workflow_id(_FULFILLMENT.redemption_id))
         for looks, what in enumerate(signals, 1):
-            while script.looks < looks:
-                await asyncio.sleep(0.05)
-            await asyncio.sleep(0.5)
+            await rested(script, looks)
             await flow.signal(what)
-        await flow.result()
-        return await flow.fetch_history()
+        return await ended(flow)
 
 
 _TIER = TierRetentionInput(tier_id=UUID(int=12), organization_id=UUID(int=1), program_id=UUID(int=2))
@@ -359,12 +316,9 @@ async def archived_tier(environment: WorkflowEnvironment) -> WorkflowHistory:
     async with timers.working(environment.client, script) as queue:
         await start_tier_retention(environment.client, _TIER, queue=queue)
         flow = environment.client.get_workflow_handle(tier_retention_workflow_id(_TIER.tier_id))
-        while script.looks < 3:
-            await asyncio.sleep(0.05)
-        await asyncio.sleep(0.5)
+        await rested(script, 3)
         await flow.signal(contracts.WAKE_SIGNAL)
-        await flow.result()
-        return await flow.fetch_history()
+        return await ended(flow)
 
 
 async def continued_tier(environment: WorkflowEnvironment) -> WorkflowHistory:
@@ -373,20 +327,14 @@ async def continued_tier(environment: WorkflowEnvironment) -> WorkflowHistory:
     async with timers.working(environment.client, Answers(tiers=[tier_report(seconds=3600.0)])) as queue:
         await start_tier_retention(environment.client, tier, queue=queue)
         flow = environment.client.get_workflow_handle(tier_retention_workflow_id(tier.tier_id))
-        first = (await flow.describe()).run_id
-        while (await flow.describe()).run_id == first:
-            await flow.signal(contracts.WAKE_SIGNAL)
-            await asyncio.sleep(0.2)
-        await flow.terminate()
-        return await environment.client.get_workflow_handle(flow.id, run_id=first).fetch_history()
+        return await continued(environment.client, flow, partial(flow.signal, contracts.WAKE_SIGNAL))
 
 
 async def reconciliation(environment: WorkflowEnvironment) -> WorkflowHistory:
     """A pass that can't start everything, a check of the books that finds something, and the passes that make up for it."""
     async with timers.working(environment.client, Answers()) as queue:
         flow = await environment.client.start_workflow(contracts.RECONCILE_WORKFLOW, id="reconcile-recorded", task_queue=queue)
-        await flow.result()
-        return await flow.fetch_history()
+        return await ended(flow)
 
 
 async def moved_clock(environment: WorkflowEnvironment) -> WorkflowHistory:
@@ -394,8 +342,7 @@ async def moved_clock(environment: WorkflowEnvironment) -> WorkflowHistory:
     async with timers.working(environment.client, Answers()) as queue:
         wanted = ClockInput(target=timers.MOMENT, seconds=30.0)
         flow = await start_clock(environment.client, wanted, timedelta(seconds=30), queue=queue)
-        await flow.result()
-        return await flow.fetch_history()
+        return await ended(flow)
 
 
 _REDEMPTION = UUID(int=8)
@@ -406,8 +353,7 @@ async def redemption(environment: WorkflowEnvironment) -> WorkflowHistory:
     script = redeemers.Script(ConnectionError("the database is away"), redeemers.redeemed())
     async with redeemers.working(environment.client, script) as queue:
         flow = await start_redemption(environment.client, redeemers.order(redemption_id=_REDEMPTION), queue=queue)
-        await flow.result()
-        return await flow.fetch_history()
+        return await ended(flow)
 
 
 async def refused_redemption(environment: WorkflowEnvironment) -> WorkflowHistory:
@@ -424,8 +370,7 @@ async def reversal(environment: WorkflowEnvironment) -> WorkflowHistory:
     script = redeemers.Script(redeemers.redeemed(redemption={"amount": "120", "reversed_amount": "30"}))
     async with redeemers.working(environment.client, script) as queue:
         flow = await start_reversal(environment.client, redeemers.return_of(_REDEMPTION, reversal_id=UUID(int=9)), queue=queue)
-        await flow.result()
-        return await flow.fetch_history()
+        return await ended(flow)
 
 
 async def webhook_endpoint(environment: WorkflowEnvironment) -> WorkflowHistory:
@@ -437,15 +382,11 @@ async def webhook_endpoint(environment: WorkflowEnvironment) -> WorkflowHistory:
         await wake_endpoint(environment.client, endpoint, queue=queue)
         flow = environment.client.get_workflow_handle(endpoint_workflow_id(endpoint.endpoint_id))
         for looks, is_changed in ((2, True), (3, False)):
-            while answers.looks < looks:
-                await asyncio.sleep(0.05)
-            await asyncio.sleep(0.5)
+            await rested(answers, looks)
             await wake_endpoint(environment.client, endpoint, is_changed=is_changed, queue=queue)
-        while answers.looks < 4:
-            await asyncio.sleep(0.05)
+        await looked(answers, 4)
         await environment.sleep(WEBHOOK_IDLE + timedelta(seconds=30))
-        await flow.result()
-        return await flow.fetch_history()
+        return await ended(flow)
 
 
 async def continued_webhook_endpoint(environment: WorkflowEnvironment) -> WorkflowHistory:
@@ -455,12 +396,7 @@ async def continued_webhook_endpoint(environment: WorkflowEnvironment) -> Workfl
     async with webhooks.working(environment.client, answers) as queue:
         await wake_endpoint(environment.client, endpoint, queue=queue)
         flow = environment.client.get_workflow_handle(endpoint_workflow_id(endpoint.endpoint_id))
-        first = (await flow.describe()).run_id
-        while (await flow.describe()).run_id == first:
-            await wake_endpoint(environment.client, endpoint, queue=queue)
-            await asyncio.sleep(0.2)
-        await flow.terminate()
-        return await environment.client.get_workflow_handle(flow.id, run_id=first).fetch_history()
+        return await continued(environment.client, flow, partial(wake_endpoint, environment.client, endpoint, queue=queue))
 
 
 async def webhook_retry(environment: WorkflowEnvironment) -> WorkflowHistory:
@@ -472,13 +408,10 @@ async def webhook_retry(environment: WorkflowEnvironment) -> WorkflowHistory:
     async with webhooks.working(environment.client, answers) as queue:
         await start_retry(environment.client, retry, queue=queue)
         flow = environment.client.get_workflow_handle(retry_workflow_id(retry.delivery_id))
-        while answers.looks < 2:
-            await asyncio.sleep(0.05)
-        await asyncio.sleep(0.5)
+        await rested(answers, 2)
         await flow.signal(contracts.WAKE_SIGNAL)
         await environment.sleep(timedelta(minutes=10))
-        await flow.result()
-        return await flow.fetch_history()
+        return await ended(flow)
 
 
 async def ledger_seal(environment: WorkflowEnvironment) -> WorkflowHistory:
@@ -486,11 +419,7 @@ async def ledger_seal(environment: WorkflowEnvironment) -> WorkflowHistory:
     script = sealers.Script([sealers.sealed(1000), sealers.sealed(3, unsealed=1, lag_seconds=0.2)], is_endless=True)
     async with sealers.working(environment.client, script) as queue:
         flow = await environment.client.start_workflow(SEAL_WORKFLOW, SealInput(), id="ledger-seal-recorded", task_queue=queue)
-        first = flow.first_execution_run_id
-        while (await environment.client.get_workflow_handle(flow.id).describe()).run_id == first:
-            await asyncio.sleep(0.05)
-        await environment.client.get_workflow_handle(flow.id).terminate()
-        return await environment.client.get_workflow_handle(flow.id, run_id=first).fetch_history()
+        return await continued(environment.client, flow)
 
 
 @asynccontextmanager

@@ -1,10 +1,8 @@
 """Workers for redemptions with scripted answers."""
 
 import contextlib
-import random
 import threading
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -13,10 +11,9 @@ from uuid import UUID
 from temporalio import activity
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
-from temporalio.worker import Worker
 
 from runtime.ids import new_id
-from runtime.temporal import sandbox_runner
+from tests.workflows.workers import serving
 from workflows.contracts_redemption import LotLine, RedemptionInput, RedemptionResult, ReversalInput
 from workflows.redemption import RedemptionReversalWorkflow, RedemptionWorkflow
 
@@ -94,14 +91,5 @@ class Script:
 @contextlib.asynccontextmanager
 async def working(client: Client, script: Script) -> AsyncIterator[str]:
     """A worker with these activities, in the sandbox; gives the name of its queue."""
-    queue = f"redeemers-{random.randrange(10**9)}"
-    with ThreadPoolExecutor(2) as executor:
-        async with Worker(
-            client,
-            task_queue=queue,
-            workflows=FLOWS,
-            activities=[script.redeem, script.reverse_redemption],
-            activity_executor=executor,
-            workflow_runner=sandbox_runner(),
-        ):
-            yield queue
+    async with serving(client, "redeemers", FLOWS, [script.redeem, script.reverse_redemption]) as queue:
+        yield queue

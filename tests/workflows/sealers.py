@@ -2,16 +2,14 @@
 
 import asyncio
 import contextlib
-import random
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 from temporalio.client import Client
-from temporalio.worker import Worker
 
 from activities.ledger_seal import SealActivities
-from runtime.temporal import sandbox_runner
+from tests.workflows.workers import serving
 from workflows.contracts_seal import SEAL_ACTIVITY, SealReport
 from workflows.ledger_seal import LedgerSealWorkflow
 
@@ -46,13 +44,5 @@ class Script:
 @contextlib.asynccontextmanager
 async def working(client: Client, script: Script | SealActivities, grace: timedelta = timedelta(0)) -> AsyncIterator[str]:
     """A worker that answers by the script; gives the name of its queue. A pass that goes on is ended after `grace`."""
-    queue = f"sealers-{random.randrange(10**9)}"
-    async with Worker(
-        client,
-        task_queue=queue,
-        workflows=[LedgerSealWorkflow],
-        activities=[script.seal_ledger],
-        workflow_runner=sandbox_runner(),
-        graceful_shutdown_timeout=grace,
-    ):
+    async with serving(client, "sealers", [LedgerSealWorkflow], [script.seal_ledger], grace) as queue:
         yield queue

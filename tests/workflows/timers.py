@@ -17,8 +17,8 @@ from temporalio.worker import Worker
 from activities.due import DueActivities, HoldActivities
 from activities.tiers import TierActivities
 from db.session import Database
-from runtime.temporal import sandbox_runner
 from tests.support.loop import LoopThread
+from tests.workflows.workers import serving
 from workflows.automation import AutomationWorkflow
 from workflows.automation_run import AutomationRunWorkflow
 from workflows.clock import ClockWorkflow
@@ -297,17 +297,8 @@ class Bound:
 @contextlib.asynccontextmanager
 async def working(client: Client, answers: Answers | Bound) -> AsyncIterator[str]:
     """A worker with these activities; gives the name of its queue."""
-    queue = f"timers-{random.randrange(10**9)}"
-    with ThreadPoolExecutor(4) as executor:
-        async with Worker(
-            client,
-            task_queue=queue,
-            workflows=FLOWS,
-            activities=answers.activities,
-            activity_executor=executor,
-            workflow_runner=sandbox_runner(),
-        ):
-            yield queue
+    async with serving(client, "timers", FLOWS, answers.activities) as queue:
+        yield queue
 
 
 @contextlib.asynccontextmanager

@@ -8,9 +8,8 @@ from uuid import UUID
 
 from temporalio import activity
 from temporalio.client import Client
-from temporalio.worker import Worker
 
-from runtime.temporal import sandbox_runner
+from tests.workflows.workers import serving
 from workflows.contracts_webhooks import EndpointInput, RetryInput, RetryReport, SendReport
 from workflows.webhook_endpoint import WebhookEndpointWorkflow
 from workflows.webhook_retry import WebhookRetryWorkflow
@@ -62,12 +61,6 @@ class Answers:
 @contextlib.asynccontextmanager
 async def working(client: Client, answers: Answers) -> AsyncIterator[str]:
     """A worker with these answers; gives the name of its queue."""
-    queue = f"webhooks-{random.randrange(10**9)}"
-    async with Worker(
-        client,
-        task_queue=queue,
-        workflows=[WebhookEndpointWorkflow, WebhookRetryWorkflow],
-        activities=[answers.send_deliveries, answers.attempt_delivery],
-        workflow_runner=sandbox_runner(),
-    ):
+    flows = [WebhookEndpointWorkflow, WebhookRetryWorkflow]
+    async with serving(client, "webhooks", flows, [answers.send_deliveries, answers.attempt_delivery]) as queue:
         yield queue
