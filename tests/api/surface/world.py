@@ -148,12 +148,7 @@ def _catalog(world: World) -> None:
 
 
 def _tiers(world: World) -> None:
-    qualification = {"mode": "ALL", "criteria": [{"counter": "spent", "operator": ">=", "threshold": 1000}]}
-    levels = [
-        {"key": "silver", "rank": 1},
-        {"key": "gold", "rank": 2},
-        {"key": "platinum", "rank": 3, "qualification": qualification},
-    ]
+    levels = [{"key": "silver", "rank": 1}, {"key": "gold", "rank": 2}]
     path = f"/v1/programs/{world['program']}/tiers"
     lifecycle = {"retention": {"mode": "PERIOD_BASED"}, "qualification_period": {"type": "CALENDAR_YEAR"}}
     world.make("tier", path, {"key": "tier", "levels": levels, "lifecycle": lifecycle})
