@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 from zoneinfo import available_timezones
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from api.schemas.common import (
     Choice,
@@ -51,6 +51,7 @@ def _timezone(value: object) -> str:
 
 _THRESHOLD_SCHEMA = {"anyOf": [{"type": "number"}, {"type": "string"}], "examples": [1000, "99.5"]}
 Threshold = Annotated[Decimal, Form(_threshold, "number or decimal string", _THRESHOLD_SCHEMA)]
+ThresholdRead = Annotated[Decimal, WithJsonSchema({"type": "number", "examples": [1000]})]
 Timezone = Annotated[str, Form(_timezone, "IANA time zone", {"type": "string", "examples": ["UTC", "Europe/Rome"]})]
 Activity = Annotated[Duration, duration(timedelta(minutes=1), timedelta(hours=876_000), expected="duration from 1m to 876000h")]
 

@@ -1,13 +1,13 @@
 """Requests and responses of what holders have of tiers: levels, history, progress."""
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
 from api.schemas.common import CreateModel, ListQuery, QueryModel, ResponseModel, TimeRange, Timestamp, Uuid, text
+from api.schemas.tier_lifecycles import ThresholdRead
 from domain.money import format_plain
 from domain.tiers.changes import Change, Reason
 from domain.tiers.definition import Mode, Operator
@@ -69,7 +69,7 @@ class TierHistoryItem(ResponseModel):
 class CriterionProgressRead(ResponseModel):
     counter: str
     operator: Operator
-    threshold: Decimal
+    threshold: ThresholdRead
     current: str = Field(examples=["600"])
     met: bool
     missing: str | None = Field(examples=["400"], description="null when growth can't reach it")

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import ConfigDict, Field
 from pydantic.types import JsonValue
 
 from api.schemas.common import (
@@ -27,7 +27,7 @@ from api.schemas.common import (
     refuse,
 )
 from api.schemas.tier_keys import TierKey
-from api.schemas.tier_lifecycles import LifecycleGiven, QualificationGiven, list_faults
+from api.schemas.tier_lifecycles import LifecycleGiven, QualificationGiven, ThresholdRead, list_faults
 from domain.errors import Fault
 from domain.tiers.definition import DowngradeMode, Mode, Operator, PeriodType, RetentionMode, Rollover
 from domain.tiers.resource import MAX_LEVELS, LevelRecord, min_level_faults
@@ -188,7 +188,7 @@ class TierQuery(ListQuery):
 class CriterionRead(ResponseModel):
     counter: str
     operator: Operator
-    threshold: Annotated[Decimal, WithJsonSchema({"type": "number", "examples": [1000]})]
+    threshold: ThresholdRead
 
 
 class QualificationRead(ResponseModel):

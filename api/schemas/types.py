@@ -104,7 +104,8 @@ def text(maximum: int, *, control: bool = True, pattern: re.Pattern[str] | None 
             refuse("invalid", "Control characters are not allowed")
         return found
 
-    return Form(read, expected, {"type": "string", "minLength": 1, "maxLength": maximum})
+    form = {} if pattern is None else {"pattern": f"^{pattern.pattern}$"}
+    return Form(read, expected, {"type": "string", "minLength": 1, "maxLength": maximum, **form})
 
 
 def clearable(maximum: int, check: Callable[[str], None] | None = None, *, expected: str = "string") -> Form:

@@ -52,3 +52,9 @@ def test_executed_actions_are_described_whole(base_url: str) -> None:
         "due_at",
         "automation_id",
     }
+
+
+def test_forms_of_texts_are_described(base_url: str) -> None:
+    described = httpx.get(f"{base_url}/openapi.json", timeout=60).json()["components"]["schemas"]
+    assert described["AssetCreate"]["properties"]["symbol"]["pattern"] == "^[A-Za-z0-9][A-Za-z0-9_]*$"
+    assert described["TierCreate"]["properties"]["key"]["pattern"] == "^[a-z][a-z0-9_]*$"

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
 from api.app import create_app
 from runtime.settings import Settings
 
@@ -78,6 +80,12 @@ def resolve(schema: Mapping[str, Any]) -> Mapping[str, Any]:
         return schema
     found: Mapping[str, Any] = document()["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     return found
+
+
+def unfit(value: object, schema: Mapping[str, Any]) -> list[str]:
+    """What is wrong with a value by a schema of the document."""
+    whole = {"components": document()["components"], **schema}
+    return [error.message for error in Draft202012Validator(whole).iter_errors(value)]
 
 
 def is_uuid(schema: Mapping[str, Any]) -> bool:

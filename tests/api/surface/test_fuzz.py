@@ -41,7 +41,9 @@ def contained(monkeypatch: pytest.MonkeyPatch) -> None:
 def fuzzed(stack: Stack) -> Iterator[World]:
     """An organization of its own: afterwards it isn't what it was."""
     tenant = new_tenant(stack.database, stack.base_url, "Fuzzed")
-    yield make_world(tenant, NOWHERE)
+    world = make_world(tenant, NOWHERE)
+    fuzz.make_spares(world, NOWHERE)
+    yield world
     tenant.http.close()
 
 
@@ -50,7 +52,9 @@ def fuzzed(stack: Stack) -> Iterator[World]:
 def test_nothing_breaks(fuzzed: World, tmp_path: Path) -> None:
     plan = fuzz.Plan.of_environment(SystemRandom().randrange(1 << 32)) if fuzz.is_long() else SHORT
     print(f"\nseed {plan.seed}")
-    outcome = fuzz.run(fuzzed, linked(document()), tmp_path, plan)
+    outcome = fuzz.run(fuzzed, linked(document(), fuzzed), tmp_path, plan)
+    if fuzz.is_long():
+        print(without_secrets(outcome.text))
     print(outcome.summary())
     assert outcome.status == 0, f"seed {plan.seed}\n{without_secrets(outcome.text)}"
 
