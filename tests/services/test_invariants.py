@@ -3,13 +3,18 @@
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from sqlmodel import Session
 
 from db.session import Database, psycopg_of
 from runtime.embedded import EmbeddedPostgres
+from services import balances, groups
+from services.books import UnpostedAccounts, unposted_accounts
 from services.invariants import ALL, Window, violations
+from services.movements import Adjustment, AdjustType
+from services.state import Entity, EntityKind
 from tests.services.full_books import FullBooks
 from tests.support.databases import make_database
 from tests.support.sealing import seal_all
@@ -134,6 +139,23 @@ def test_what_is_tampered_with_is_found(books: FullBooks, others: FullBooks, sta
         within = {violation.check.name for violation in violations(session, books.organization_id, window=window)}
         assert within == found
         assert violations(session, others.organization_id) == []
+
+
+def test_postings_count_for_the_account_that_they_are_on(store: Database, books: FullBooks) -> None:
+    """A group has an account in each program: that it has postings in one says nothing of another."""
+    author, world = books.purse.author, books.world
+    wanted = Adjustment(world.program_id, world.pts, AdjustType.CREDIT, Decimal(5), "test")
+    with store.session() as session:
+        group = groups.create_group(session, books.organization_id, "team", [], None)
+        balances.adjust(session, author, Entity(EntityKind.GROUP, group.id), wanted, is_strict=False)
+        assert unposted_accounts(session, None, 1000, 5) == UnpostedAccounts([], None)
+        conn = psycopg_of(session)
+        conn.execute("SET LOCAL ROLE NONE")
+        conn.execute("UPDATE balances SET program_id = organization_id WHERE holder_id = %s", [group.id])
+        [(organization_id, violation)] = unposted_accounts(session, None, 1000, 5).found
+        session.rollback()
+    assert (organization_id, violation.check.name) == (books.organization_id, "balances_match")
+    assert violation.row["holder_id"] == group.id
 
 
 def test_each_check_can_fail() -> None:
