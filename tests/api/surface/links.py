@@ -33,6 +33,8 @@ _MAKERS = {
 }
 # where its name is, if that isn't `id`
 _NAMES = {"journal_entry": "journal_entry_id", "tier": "key"}
+# what gives a holder something to go on with
+_MOVES = ("/balances/adjust", "/balances/hold")
 # what is in a world for the sake of its state
 _SAME = {
     "second": "participant",
@@ -45,7 +47,7 @@ _SAME = {
     "birthday": "automation",
     "later": "automation",
 }
-# what each call has of its own, and what is put there instead: something that no other answer has
+# what each call has of its own, and what is put there instead, before a number of the link: something that no other answer has
 _OWN = re.compile(r"[0-9a-f-]{12,}")
 _NEW = "{$response.header.X-Request-Id#regex:([0-9a-f]+)$}"
 # what would be taken for an expression
@@ -53,41 +55,51 @@ _MARKS = set("{}$#")
 
 
 def linked(document: Mapping[str, Any], world: World) -> dict[str, Any]:
-    """The description, with links from each maker to what may name its thing, from lists to makers, from PUT to DELETE."""
+    """The description, with links from each maker to what may name its thing, and on to what a client does next."""
     made: dict[str, Any] = copy.deepcopy(dict(document))
     for operation in operations():
-        links = list(_links(operation, world))
+        links = [_link(call, given, number) for number, (call, given) in enumerate(_links(operation, world))]
         response = made["paths"][operation.path][operation.method.lower()]["responses"][str(max(operation.success))]
         if links:
-            response["links"] = {f"{link['operationId']}_{number}": link for number, link in enumerate(links)}
+            response["links"] = {f"{number}_{link['operationId']}": link for number, link in enumerate(links)}
     return made
 
 
-def _links(source: Operation, world: World) -> Iterator[dict[str, Any]]:
+def _links(source: Operation, world: World) -> Iterator[tuple[Call, Mapping[str, str]]]:
+    """The calls that can follow, with expressions for the ids in them."""
     known = {id_: id_ for id_ in world.ids.values()}
     at_hand = known | {value: f"$request.path.{name}" for name, value in calls_of(source, world)[0].path.items()}
+    body = calls_of(source, world)[0].body or {}
+    at_hand |= {body[field]: f"$request.body#/{field}" for field in ("program_id", "asset_id") if field in body}
     if source.name in _MAKERS:
         yield from _uses(source, at_hand, world)
     for target in operations():
-        if target.path == source.path and (source.method, target.method) in (("GET", "POST"), ("PUT", "GET"), ("PUT", "DELETE")):
-            yield from (_link(call, at_hand) for call in calls_of(target, world))
+        if _goes_on(source, target):
+            yield from ((call, at_hand) for call in calls_of(target, world))
 
 
-def _uses(maker: Operation, at_hand: Mapping[str, str], world: World) -> Iterator[dict[str, Any]]:
-    """Links to every call that names such a thing, once for each place."""
+def _goes_on(source: Operation, target: Operation) -> bool:
+    """Whether one is what a client does next: make one more in a list, take back what was put, spend what was given."""
+    if target.path == source.path:
+        return (source.method, target.method) in (("GET", "POST"), ("PUT", "GET"), ("PUT", "DELETE"))
+    holder = source.path.partition("/balances/")[0]
+    spending = (f"{holder}/balances/", f"{holder}/redemptions")
+    return source.path.endswith(_MOVES) and target.method == "POST" and target.path.startswith(spending)
+
+
+def _uses(maker: Operation, at_hand: Mapping[str, str], world: World) -> Iterator[tuple[Call, Mapping[str, str]]]:
+    """Every call that names such a thing, once for each one it names."""
     thing = _MAKERS[maker.name]
     new = f"$response.body#/{_NAMES.get(thing, 'id')}"
     names = {id_: _SAME.get(name, name) for name, id_ in world.ids.items()}
     names |= {"tier": "tier"}
-    body = calls_of(maker, world)[0].body or {}
-    told = {body[field]: f"$request.body#/{field}" for field in ("program_id", "asset_id") if field in body}
     for target in operations():
         for call in calls_of(target, world):
             named = _named(call, names)
             for id_ in named:
                 # a new program has nothing yet that the call could name beside it
                 if names[id_] == thing and (thing != "program" or len(named) == 1):
-                    yield _link(call, {**at_hand, **told, id_: new})
+                    yield call, {**at_hand, id_: new}
 
 
 def _named(call: Call, names: Mapping[str, str]) -> list[str]:
@@ -96,7 +108,7 @@ def _named(call: Call, names: Mapping[str, str]) -> list[str]:
     return [value for value in dict.fromkeys(values) if isinstance(value, str) and value in names]
 
 
-def _link(call: Call, expressions: Mapping[str, str]) -> dict[str, Any]:
+def _link(call: Call, expressions: Mapping[str, str], number: int) -> dict[str, Any]:
     """The link that sends this call, with expressions in place of some ids."""
     places = {f"path.{name}": value for name, value in call.path.items()}
     places |= {f"query.{name}": value for name, value in call.query.items()}
@@ -108,10 +120,10 @@ def _link(call: Call, expressions: Mapping[str, str]) -> dict[str, Any]:
         body = call.body
         for path, value in leaves(body):
             if isinstance(value, str):
-                body = replaced(body, path, expressions.get(value) or _literal(value))
+                body = replaced(body, path, expressions.get(value) or _literal(value, number))
         link |= {"requestBody": body, "x-schemathesis": {"merge_body": False}}
     return link
 
 
-def _literal(value: str) -> str | None:
-    return None if _MARKS & set(value) else _OWN.sub(_NEW, value)
+def _literal(value: str, number: int) -> str | None:
+    return None if _MARKS & set(value) else _OWN.sub(f"{_NEW}{number}", value)
