@@ -82,11 +82,15 @@ def next_visit(holdings: Holdings, tier: Tier, now: datetime) -> datetime | None
 
 
 def advance(holdings: Holdings, until: datetime) -> Advance:
-    """Carry out everything that is due up to and including a moment."""
+    """Carry out everything that is due up to and including a moment; RuntimeError when something is due again that was done."""
     run: _Run | None = None
+    done: datetime | None = None
     while (moment := next_due(holdings if run is None else run.holdings)) is not None and moment <= until:
+        if done is not None and moment <= done:
+            raise RuntimeError(f"what was due at {done} is due again, at {moment}")
         run = run or _Run(holdings)
         run.step(moment)
+        done = moment
     return Advance(holdings) if run is None else Advance(run.holdings, tuple(run.lowerings), tuple(run.rolled_over))
 
 

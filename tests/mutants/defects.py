@@ -155,7 +155,14 @@ DEFECTS = (
         "db/migrations/versions/0008_rewards.sql",
         "RAISE EXCEPTION 'reward % would be oversold', NEW.id USING ERRCODE = 'check_violation';",
         "RETURN NEW;",
-        "tests/db tests/services/test_redemptions.py tests/spec/test_rewards.py",
+        "tests/api/routes/test_rewards.py",
+    ),
+    Defect(
+        "stock is counted without what is asked for",
+        "domain/rewards.py",
+        "(left is not None and left < (quantity or 0))",
+        "(left is not None and left < 0)",
+        "tests/domain/test_rewards.py",
     ),
     Defect(
         "a participant's limit is forgotten",

@@ -1,16 +1,18 @@
 """The dry run of an event equals what then really happens, and leaves no trace."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, event, example, given, settings
 
 from api.jsontext import dumps as api_dumps
 from api.schemas.event_impact import impact_body, simulation_body
-from db.session import Database, dumps, psycopg_of
+from db.session import Connection, Database, dumps, psycopg_of
 from services.event_simulation import Trial, simulate_event
 from services.events import get_event, impact_of, rule_evaluations
-from services.ingest import Accepted
+from services.ingest import Accepted, Submission, look_up
 from tests.services.lane_world import MOMENT, Shop, make_shop
 from tests.services.random_programs import CLOSED, PROGRAMS, UNENROLLED, RandomProgram, Sent, furnish
 from tests.support.books import assert_books
@@ -161,6 +163,24 @@ def test_it_waits_for_nobody(lane_database: Database) -> None:
         for table in ("holders", "lanes", "wallets", "program_states", "balances"):
             conn.execute(f"SELECT 1 FROM {table} FOR UPDATE")
         assert simulate(shop, sent("ann"))["status"] == "COMPLETED"
+
+
+def test_it_sees_one_moment(lane_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What others commit while it reads doesn't get mixed into it."""
+    shop = make_shop(lane_database)
+    furnish(shop, RandomProgram((rule({"type": "COUNTER", "key": "n", "value": "1"}),), None, ()))
+    run(shop, sent("ann"))
+    looked_up = look_up
+
+    def interrupted(conn: Connection, wanted: Sequence[Submission]) -> Any:
+        found = looked_up(conn, wanted)
+        run(shop, sent("ann"))
+        return found
+
+    monkeypatch.setattr("services.event_simulation.look_up", interrupted)
+    [change] = simulate(shop, sent("ann"))["state_changes"]
+    # it was 1 before the first one
+    assert (change["old_value"], change["new_value"]) == ("2", "3")
 
 
 def test_events_that_wait_are_not_run_before_it(lane_database: Database) -> None:

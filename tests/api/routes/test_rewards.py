@@ -19,6 +19,15 @@ def catalog(api: Tenant, database: Database) -> Catalog:
     return make_catalog(api, database)
 
 
+def test_the_database_itself_refuses_to_sell_more_than_there_is(catalog: Catalog, database_url: str) -> None:
+    reward = catalog.post(max_total=2)["id"]
+    sell = "UPDATE rewards SET redeemed_count = %s, status = 'OUT_OF_STOCK' WHERE id = %s"
+    with psycopg.connect(database_url) as owner:
+        owner.execute(sell, [2, reward])
+        with pytest.raises(psycopg.errors.CheckViolation, match="would be oversold"):
+            owner.execute(sell, [3, reward])
+
+
 class TestCreate:
     def test_the_least(self, catalog: Catalog) -> None:
         made = catalog.post()
