@@ -169,9 +169,9 @@ class Bench:
         self._stack.say(f"  webhooks  {found.received_per_second:8.0f} deliveries/s, {times}, {found.behind} behind at the end")
 
     def _volume(self) -> None:
-        """Batches of events of the same many participants: into few entries, and after many more."""
-        participants = max(1, self._options.entries // ENTRIES_EACH)
-        before = self._volume_rounds("empty", participants)
+        """Batches of participants who exist: of few in nearly empty books, and of many in full ones."""
+        participants = max(self._options.members, self._options.entries // ENTRIES_EACH)
+        before = self._volume_rounds("empty", self._options.members)
         began = time.monotonic()
         for first in range(0, self._options.entries, FILLING):
             events = min(FILLING, self._options.entries - first)

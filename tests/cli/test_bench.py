@@ -105,7 +105,7 @@ def check_figures(found: dict[str, Any]) -> None:
     assert all(0 < run["seconds"] <= run["posted_seconds"] for run in crowd["runs"])
     assert 0 <= (crowd["after_cancel"] or 0) <= 1000
     volume = found["volume"]
-    assert (volume["entries"], volume["participants"], len(volume["before"]), len(volume["after"])) == (500, 50, 1, 1)
+    assert (volume["entries"], volume["participants"], len(volume["before"]), len(volume["after"])) == (500, 200, 1, 1)
     assert 0 < volume["verify_seconds"] < 60
     assert volume["ratio"] == pytest.approx(volume["after"][0] / volume["before"][0], abs=0.001)
     tiers = found["tiers"]
