@@ -1,8 +1,9 @@
-"""Waiting at the start for a database that is starting, too, or recovers from a crash."""
+"""Waiting at the start for a database that is starting, too, recovers from a crash, or is still to be migrated."""
 
 import logging
 import time
 
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from db.session import Database
@@ -15,18 +16,25 @@ PAUSE_SECONDS = 0.5
 
 
 def await_database(database: Database, seconds: float = PATIENCE_SECONDS) -> None:
-    """Return when a connection is there; ServiceError with the server's reason when none was for so many seconds."""
+    """Return when the database answers and has our tables; ServiceError with the reason when it hasn't for so many seconds."""
     deadline = time.monotonic() + seconds
     is_told = False
     while True:
-        try:
-            with database.engine.connect():
-                return
-        except OperationalError as error:
-            reason = str(error.orig).strip().splitlines()[0]
+        reason = _reason_against(database)
+        if reason is None:
+            return
         if time.monotonic() >= deadline:
-            raise ServiceError(f"the database can't be reached: {reason}")
+            raise ServiceError(f"the database {reason}")
         if not is_told:
-            logger.warning("the database can't be reached, trying for %.0f s: %s", seconds, reason)
+            logger.warning("waiting up to %.0f s: the database %s", seconds, reason)
             is_told = True
         time.sleep(PAUSE_SECONDS)
+
+
+def _reason_against(database: Database) -> str | None:
+    try:
+        with database.engine.connect() as connection:
+            is_migrated = connection.execute(text("SELECT to_regclass('deployment') IS NOT NULL")).scalar_one()
+    except OperationalError as error:
+        return f"can't be reached: {str(error.orig).strip().splitlines()[0]}"
+    return None if is_migrated else "isn't migrated: run `openscrip migrate`"

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 
 from db.reach import await_database
@@ -39,6 +40,16 @@ def test_one_that_does_not_come_is_one_line(postgres: EmbeddedPostgres) -> None:
         await_database(database, seconds=0.1)
 
 
+def test_one_without_our_tables_says_what_to_do(postgres: EmbeddedPostgres) -> None:
+    with psycopg.connect(postgres.dsn, autocommit=True) as owner:
+        owner.execute("CREATE DATABASE bare")
+    with (
+        closing(Database(beside(postgres.dsn, "bare"), pool_size=1)) as database,
+        pytest.raises(ServiceError, match="the database isn't migrated: run `openscrip migrate`"),
+    ):
+        await_database(database, seconds=0.1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [("-m", "cli", "serve"), ("worker.py",)])
 def test_processes_start_before_their_database(postgres: EmbeddedPostgres, tmp_path: Path, command: tuple[str, ...]) -> None:
@@ -53,7 +64,7 @@ def test_processes_start_before_their_database(postgres: EmbeddedPostgres, tmp_p
     with log.open("w") as out:
         process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=inherited | own, stdout=out, stderr=out)
         try:
-            assert wait_until(lambda: "trying for" in log.read_text(), 60, 0.1), log.read_text()
+            assert wait_until(lambda: "waiting up to" in log.read_text(), 60, 0.1), log.read_text()
             assert process.poll() is None
             make_database(postgres.dsn, name)
             # what it misses next is Temporal
@@ -61,7 +72,7 @@ def test_processes_start_before_their_database(postgres: EmbeddedPostgres, tmp_p
         finally:
             process.kill()
             process.wait()
-    assert "can't be reached:" not in log.read_text()
+    assert "openscrip: the database" not in log.read_text()
 
 
 def is_beyond(port: int, log: Path) -> bool:
