@@ -129,8 +129,12 @@ def _chosen(conditions: dict[str, str], given: dict[str, Any]) -> list[str]:
     return [condition for name, condition in conditions.items() if name in given]
 
 
+def _asked_of_a_posting(given: dict[str, Any]) -> list[str]:
+    return [text.replace("p.", "q.") for text in _chosen(_POSTING_CONDITIONS, given)]
+
+
 def _met_by_a_posting(given: dict[str, Any]) -> list[str]:
-    conditions = [text.replace("p.", "q.") for text in _chosen(_POSTING_CONDITIONS, given)]
+    conditions = _asked_of_a_posting(given)
     if not conditions:
         return []
     if not given.keys() & _ABOUT_ONE_POSTING:
@@ -208,7 +212,7 @@ def _of_pair(given: dict[str, Any], by_posting: Keyset, program: str) -> str:
     conditions += [text.replace("e.", "p.") for text in _chosen(about_entry, given)]
     if given.keys() & _ABOUT_ONE_POSTING:
         # Looked at entry by entry, as OFFSET makes sure: joined, all there are would be sorted for the few of the page.
-        met = " AND ".join(text.replace("p.", "q.") for text in _chosen(_POSTING_CONDITIONS, given))
+        met = " AND ".join(_asked_of_a_posting(given))
         conditions.append(f"EXISTS (SELECT 1 FROM postings q WHERE q.entry_id = p.entry_id AND {met} OFFSET 0)")
     return f"""
         SELECT DISTINCT ON (p.created_at, p.entry_id) p.created_at, p.entry_id FROM postings p
